@@ -153,9 +153,9 @@ async fn a_killed_node_turns_red_in_time_and_what_mends_it_can_be_copied() {
     cluster.kill(3).await;
     turns_red(&browser, 3, gone).await;
     assert_ne!(browser.script(colour).await, green);
-    browser.until("the verdict is a problem", &format!("{verdict}.includes('problem')")).await;
+    browser.until("it is a problem", &format!("{verdict}.includes('problem')")).await;
     let said = browser.script("return document.getElementById('nodes-said').textContent").await;
-    assert_eq!(said, "Node 3: does not answer.", "a screen reader announces it");
+    assert_eq!(said, "Node 3: does not answer.", "screen readers announce it");
     let copied = "return [...document.querySelectorAll('#findings [data-copy]')].map((one) => one.dataset.copy)";
     let copied = browser.script(copied).await;
     assert!(copied.as_array().unwrap().contains(&"quorate cluster remove 3 --dead".into()), "{copied}");
@@ -173,7 +173,7 @@ async fn a_killed_node_turns_red_in_time_and_what_mends_it_can_be_copied() {
     cluster.kill(1).await;
     let lost = "const lost = document.getElementById('lost'); return !lost.hidden && lost.textContent";
     let said = browser.until("the page says that its node is gone", lost).await;
-    assert!(said.as_str().unwrap().starts_with("No longer connected to this node since "), "{said}");
+    assert!(said.as_str().unwrap().starts_with("Connection to this node lost at "), "{said}");
     assert!(browser.script(verdict).await.as_str().unwrap().starts_with("Unknown since"));
     cluster.start(1);
     browser.until("it is back", "return !isLost && document.getElementById('lost').hidden").await;
@@ -316,7 +316,7 @@ async fn with_console_auth_only_a_ticket_lets_in_and_only_once() {
     let again = url.split_once(&at.to_string()).unwrap().1;
     assert!(again.starts_with("/console/enter?ticket=") && again.len() >= 64, "{again}");
     let (head, body) = ask(at, again, &[("Host", "a.example.com")]).await;
-    assert_eq!(status(&head), 401, "a ticket is valid once");
+    assert_eq!(status(&head), 401, "a ticket is good once");
     assert!(body.contains("quorate console"));
 
     // Uses a second ticket without a browser: it gives a cookie for this node, and the cookie gives access to the

@@ -134,7 +134,10 @@ async fn a_c_program_is_told_why_it_is_not_activated() {
     let below = world.run(&editor).await;
     assert_eq!(below.code, Some(1), "{below:?}");
     assert!(below.stdout.starts_with("server-standard-2 is not activated yet, 30 days left"), "{below:?}");
-    assert!(below.stderr.contains("(0xC004F038)") && below.stderr.contains("It is 1, and 5 are needed."), "{below:?}");
+    assert!(
+        below.stderr.contains("(0xC004F038)") && below.stderr.contains("The count is 1, the threshold 5."),
+        "{below:?}"
+    );
 
     world.cluster.kill(1).await;
     let alone = world.run(&editor).await;

@@ -108,11 +108,11 @@ async fn r12_a_machine_that_newer_ones_displaced_is_not_counted_and_its_story_sa
     product.count(cluster.node(1).clients, 11).await;
     let told = explain(false).await;
     assert_eq!(told["counted_in"], Value::Array(Vec::new()), "{told}");
-    assert!(told["meaning"].as_str().unwrap().contains("is not any more"), "{told}");
+    assert!(told["meaning"].as_str().unwrap().contains("is no longer counted"), "{told}");
     let socket = format!("unix:{}", cluster.node(1).data.join("admin.sock").display());
     let text = cluster.run(&words!["explain", &who, "--admin", socket]).await;
     assert!(
-        text.stdout.contains("displaced it") && text.stdout.contains("Seen last from 127.0.0.1."),
+        text.stdout.contains("displaced it") && text.stdout.contains("Last client address: 127.0.0.1."),
         "{}",
         text.stdout
     );
@@ -241,7 +241,7 @@ async fn a_source_brings_no_more_new_machines_than_the_limit_and_known_ones_rene
     assert!(machine > MAX, "{machine}");
     let says = refused.to_string();
     assert!(
-        says.contains("0xC004F039") && says.contains("it takes 3 new machines from one address in a minute"),
+        says.contains("0xC004F039") && says.contains("it accepts 3 new machines per minute from one client address"),
         "{says}"
     );
     assert_eq!(last_index().await, before, "it is not recorded");

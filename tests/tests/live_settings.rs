@@ -68,7 +68,7 @@ async fn r36_a_port_that_is_taken_is_said_and_clients_are_served_where_they_were
         .await;
     assert_eq!(product.count(taken, 2).await, 2);
     for (words, code, error) in [
-        (words!["settings", "set", "clients.port", "1700"].to_vec(), 2, "is of one node"),
+        (words!["settings", "set", "clients.port", "1700"].to_vec(), 2, "is a setting of one node"),
         (words!["settings", "set", "clients.port", "70000", "--node", "1"].to_vec(), 2, "0 to 65535"),
         (words!["settings", "set", "clients.port", "1700", "--node", "9"].to_vec(), 1, "member of this cluster"),
         (words!["settings", "get", "dns.ttl_s", "--node", "1"].to_vec(), 2, "whole cluster"),
@@ -111,7 +111,7 @@ async fn a_variable_with_a_settings_old_name_is_followed_with_a_warning() {
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { variables: &variables, ..Plan::of(1) }).await;
     first_of_three_connections_is_closed(cluster.node(1).clients).await;
     let log = fs::read_to_string(&cluster.node(1).log).unwrap();
-    let warning = log.lines().find(|line| line.contains("old name")).unwrap_or_default();
+    let warning = log.lines().find(|line| line.contains("former name")).unwrap_or_default();
     for named in
         ["WARN", "QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_MAX", "QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_DEFAULT"]
     {

@@ -175,7 +175,7 @@ const OBSTACLES: &[Obstacle] = &[
     Obstacle {
         name: "an unknown profile",
         put: |config, _| edit(config, "#profile =", "profile = \"wide\""),
-        names: &["node.toml", "raft.profile", "it is near or far"],
+        names: &["node.toml", "raft.profile", "expected near or far"],
     },
     Obstacle {
         name: "the data folder of another node",

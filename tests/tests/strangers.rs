@@ -284,7 +284,7 @@ async fn r37_whoever_may_not_is_told_which_role_it_takes() {
     }
     let nowhere = world.command(&words!["cluster", "status", "--admin", "another"]).await;
     assert_eq!(nowhere.code, Some(1));
-    assert!(nowhere.stderr.contains("there is no context \"another\""), "{}", nowhere.stderr);
+    assert!(nowhere.stderr.contains("no context named \"another\" is saved"), "{}", nowhere.stderr);
 }
 
 #[tokio::test]
@@ -302,7 +302,7 @@ async fn a_token_makes_one_somebody_once_and_not_after_its_time() {
         (token.as_str(), "it was used already"),
         (&short, "the token has expired"),
         (&unknown.text(), "the cluster knows no such token"),
-        (&of_another.text(), "what answers there is no node of the cluster that we know"),
+        (&of_another.text(), "the server's certificate was not issued by the authority of the saved cluster"),
         (&for_a_node, "quorate host init --join"),
     ] {
         let refused = world.login(token, "second").await;

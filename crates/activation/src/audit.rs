@@ -131,7 +131,7 @@ impl AuditEntry {
 
 /// The hash of an entry does not follow from the entry before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("entry {number} of the record does not follow from the one before: it was changed, or one was left out")]
+#[error("audit entry {number} does not contain the hash of the entry before it: an entry was changed or removed")]
 pub struct BrokenChain {
     pub number: u64,
 }

@@ -43,17 +43,17 @@ impl DirectKey {
 
 /// Why a key was not cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the machine is not activated with its direct key yet, and needs it for that: activate it first")]
+#[error("the direct key cannot be cleared: the machine is not activated with it yet; activate the machine first")]
 pub struct KeyStillNeeded;
 
 /// Why a key was not installed on a client.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InstallKeyError {
-    #[error("a host key belongs on activation hosts, never on client machines: install a setup key or a direct key")]
+    #[error("a host key cannot be installed on a client machine: install a setup key or a direct key")]
     HostKey,
-    #[error("no edition in the publisher's catalog has this setup key: check the key, or get a newer trust file")]
+    #[error("the publisher's catalog does not contain this setup key: check the key, or get a newer trust file")]
     UnknownSetupKey,
-    #[error("a direct key does not say which product it is for: install the product's setup key first, or name it")]
+    #[error("the product of the direct key is unknown: install the product's setup key first, or give --product")]
     NoProduct,
     #[error("the publisher's catalog has no product `{0}`")]
     UnknownProduct(Name),
@@ -70,13 +70,13 @@ impl InstallKeyError {
 /// Why a certificate of a direct activation does not activate this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DirectError {
-    #[error("this machine was not activated directly yet")]
+    #[error("this machine was not activated by its publisher yet")]
     NotYet,
     #[error("the direct certificate is not signed by this publisher")]
     Signature,
-    #[error("the direct certificate was given for another key, product or CMID")]
+    #[error("the direct certificate was issued for another key, product or CMID")]
     ForAnother,
-    #[error("the direct certificate was given for another machine")]
+    #[error("the direct certificate was issued for another machine")]
     Machine,
     #[error("the publisher blocked the direct key")]
     Blocked,

@@ -64,7 +64,7 @@ pub struct TypedKey {
 pub enum KeyError {
     #[error("the key is not valid: {0}")]
     Symbols(#[from] SymbolError),
-    #[error("the first character of group 1 names no kind of key")]
+    #[error("the first character of group 1 is not that of a host key, setup key or direct key")]
     Kind,
 }
 

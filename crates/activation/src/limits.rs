@@ -1,4 +1,4 @@
-//! Every limit of the domain in one place, unit last in the name, and the relations between them.
+//! All limits of the domain, with the unit last in the name, and the relations between them.
 
 /// The longest request message on the wire, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 512;

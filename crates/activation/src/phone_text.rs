@@ -64,19 +64,19 @@ impl fmt::Display for PhoneTextKind {
 /// Why lines cannot be decoded to a file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PhoneTextError {
-    #[error("the file is too long to be read out: carry it as a file")]
+    #[error("the file is too long for phone text: transfer it as a file")]
     TooLong,
-    #[error("there is no line of text")]
+    #[error("the input contains no line of phone text")]
     Empty,
     #[error("line {line}: {error}")]
     Line { line: usize, error: SymbolError },
-    #[error("line {line} is not of a request or an answer")]
+    #[error("line {line} is not phone text of a request or an answer")]
     Kind { line: usize },
-    #[error("line {line} is of another file than the lines before it")]
+    #[error("line {line} belongs to another file than the lines before it")]
     Mixed { line: usize },
     #[error("line {line} is missing")]
     Missing { line: usize },
-    #[error("the lines are not of one file")]
+    #[error("the lines do not form one file")]
     Digest,
 }
 

@@ -38,7 +38,7 @@ macro_rules! statuses {
 statuses! {
     OK = 0,
         "Done.",
-        "Nothing is to be done.";
+        "Nothing needs to be done.";
     BELOW_THRESHOLD = 0xC004_F038,
         "The count is below the product's threshold.",
         "Activate more machines of the same application; this machine tries again by itself.";
@@ -65,7 +65,7 @@ statuses! {
         "Set the client's clock and time zone; if many clients are refused, check the clocks of the hosts.";
     NO_HOST_REACHED = 0xC004_F074,
         "No host could be reached.",
-        "Check the SRV records of the domain and the way to port 1688 of the hosts.";
+        "Check the SRV records of the domain, and that port 1688 of the hosts is reachable.";
     HARDWARE_OUT_OF_TOLERANCE = 0xC004_F00F,
         "The machine's hardware changed beyond tolerance.",
         "Activate again.";
@@ -77,7 +77,7 @@ statuses! {
         "Publish the host's SRV record in the client's domain, or set the host on the client.";
     FAILED = 0x8000_4005,
         "The operation failed.",
-        "See what the same line of the log says beside it.";
+        "See the other fields of the same log line.";
     ACCESS_DENIED = 0x8007_0005,
         "The caller lacks the rights for this.",
         "Run the command with the rights of an administrator.";

@@ -26,13 +26,11 @@ const _: () = assert!(CHECK_WEIGHTS[1] < MODULUS && CHECK_WEIGHTS[1] - CHECK_WEI
 /// Why a text is not 25 valid symbols. Groups and positions are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SymbolError {
-    #[error("25 characters in five groups are needed; this has {symbols}{}", doubtful.hint())]
+    #[error("expected 25 characters in five groups, but found {symbols}{}", doubtful.hint())]
     Length { symbols: usize, doubtful: DoubtfulGroups },
-    #[error(
-        "character {place} of group {group} does not occur: only digits 2 to 9 and letters without I, L, O, S and U"
-    )]
+    #[error("character {place} of group {group} is not valid: only digits 2 to 9 and letters without I, L, O, S and U")]
     Symbol { group: usize, place: usize },
-    #[error("mistyped: the check characters do not fit{}", doubtful.hint())]
+    #[error("mistyped: the check characters do not match{}", doubtful.hint())]
     Check { doubtful: DoubtfulGroups },
 }
 
@@ -64,9 +62,9 @@ impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups: Vec<_> = self.0.groups().map(|group| group.to_string()).collect();
         match groups.as_slice() {
-            [] => f.write_str("; compare all groups"),
-            [group] => write!(f, "; look at group {group} again"),
-            [first @ .., last] => write!(f, "; look at groups {} and {last} again", first.join(", ")),
+            [] => f.write_str("; check all groups"),
+            [group] => write!(f, "; check group {group}"),
+            [first @ .., last] => write!(f, "; check groups {} and {last}", first.join(", ")),
         }
     }
 }

@@ -38,7 +38,7 @@ pub enum TrustError {
     Signature,
     #[error("the catalog in the trust file: {0}")]
     Catalog(#[from] CatalogError),
-    #[error("the catalog in the trust file is of another publisher, or of other activation keys")]
+    #[error("the catalog in the trust file belongs to another publisher or to other activation keys")]
     ForeignCatalog,
 }
 

@@ -108,14 +108,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_told_from_the_words_around_them() {
+    fn commands_are_recognised_in_the_text_around_them() {
         for (advice, expected) in [
             (
-                "quorate host run --bootstrap on one node of it, or quorate cluster add from a cluster that runs",
+                "quorate host run --bootstrap on one node of a new cluster, or quorate cluster add on a running \
+                 cluster",
                 &["quorate host run --bootstrap", "quorate cluster add"][..],
             ),
             (
-                "start it (quorate host run); gone for good: quorate cluster remove 3 --dead",
+                "start it (quorate host run); if it never comes back: quorate cluster remove 3 --dead",
                 &["quorate host run", "quorate cluster remove 3 --dead"],
             ),
             (
@@ -126,7 +127,7 @@ mod tests {
                 "quorate settings set activation.interval_minutes 120",
                 &["quorate settings set activation.interval_minutes 120"],
             ),
-            ("set it (timedatectl), and keep it by NTP", &[]),
+            ("set the clock (timedatectl), and synchronise it with NTP", &[]),
             ("quorate", &[]),
         ] {
             assert_eq!(Remedy::from(advice).commands(), expected, "{advice}");

@@ -5,107 +5,107 @@
 
 #include <stdint.h>
 
-// Of QuorateError's message.
+// Size of the message in QuorateError, in bytes with the terminating zero.
 #define QUORATE_MESSAGE_BYTES 1024
 
-// Of QuorateError's advice.
+// Size of the advice in QuorateError, in bytes with the terminating zero.
 #define QUORATE_ADVICE_BYTES 256
 
-// Of a product's name.
+// Size of a product's name, in bytes with the terminating zero.
 #define QUORATE_PRODUCT_BYTES 64
 
-// Of a CMID.
+// Size of a CMID as text, in bytes with the terminating zero.
 #define QUORATE_CMID_BYTES 37
 
-// Of a host with its port.
+// Size of a host with its port, in bytes with the terminating zero.
 #define QUORATE_HOST_BYTES 264
 
-// Of a status in words.
+// Size of the text of a status, in bytes with the terminating zero.
 #define QUORATE_WORDS_BYTES 128
 
-// What a call came to.
+// The result of a call.
 typedef enum QuorateResult {
-  // It did what it is for.
+  // The call succeeded.
   QUORATE_RESULT_DONE = 0,
-  // No host gave the answer that activates: none was reached, all refused, or the count is below the threshold. A
-  // licence that was there before stays.
+  // Not activated: no host could be reached, all hosts refused, or the count is below the threshold. An
+  // earlier licence stays valid.
   QUORATE_RESULT_NOT_ACTIVATED = 1,
-  // An argument is missing or not what it has to be: a mistake of the program.
+  // An argument is missing or invalid: an error in the calling program.
   QUORATE_RESULT_ARGUMENT = 2,
-  // The key is mistyped, or for something else.
+  // The key is mistyped, or not valid for this product or machine.
   QUORATE_RESULT_KEY_REFUSED = 3,
-  // This account may not use the folder.
+  // This account has no access to the folder.
   QUORATE_RESULT_DENIED = 4,
-  // Another process uses the folder at this moment: call again.
+  // Another process is using the folder: call again.
   QUORATE_RESULT_BUSY = 5,
-  // What the folder holds cannot be read, or not be kept: damaged, of a newer version, a full disk.
+  // The folder cannot be read or written: it is damaged, was written by a newer version, or the disk is full.
   QUORATE_RESULT_FOLDER = 6,
-  // A mistake of this library, or a system without randomness or sockets. The handle is only to be freed.
+  // An internal error of this library, or a system without randomness or sockets. The handle can only be freed.
   QUORATE_RESULT_INTERNAL = 7,
 } QuorateResult;
 
-// What the machine may run as.
+// The licence state of the machine.
 typedef enum QuorateState {
   // No key is installed.
   QUORATE_STATE_UNLICENSED = 0,
-  // The first 30 days.
+  // The initial grace period of 30 days.
   QUORATE_STATE_OUT_OF_BOX_GRACE = 1,
-  // Up to 180 days from the last answer.
+  // Licensed, for up to 180 days from the last answer.
   QUORATE_STATE_LICENSED = 2,
-  // 30 days to be activated again: the hardware changed.
+  // The hardware changed: a grace period of 30 days in which the machine must be activated again.
   QUORATE_STATE_OUT_OF_TOLERANCE_GRACE = 3,
-  // The grace or the licence is over: tell the user, and go on asking.
+  // The grace period or the licence has expired: inform the user, and keep calling quorate_client_activate.
   QUORATE_STATE_NOTIFICATION = 4,
 } QuorateState;
 
-// How the host that is asked first is found.
+// How the first host is found.
 typedef enum QuorateFoundBy {
-  // It was set.
+  // It was set with quorate_client_set_host.
   QUORATE_FOUND_BY_FIXED = 0,
-  // It answered the last time.
+  // It sent the last answer.
   QUORATE_FOUND_BY_CACHE = 1,
-  // DNS names it.
+  // It is looked up in DNS.
   QUORATE_FOUND_BY_SRV = 2,
 } QuorateFoundBy;
 
-// One machine with one product: what quorate_client_open gives.
+// One machine with one product, as returned by quorate_client_open.
 //
-// Any thread may use it; calls on one handle wait for each other. A program that shows how the machine stands while a
-// host is asked opens the folder twice.
+// Any thread may use it; calls on one handle wait for each other. To read the status while another call waits for a
+// host, a program opens the folder twice.
 typedef struct QuorateClient QuorateClient;
 
-// Why a call did not do what it was to do. Where a call succeeds it is emptied.
+// The reason why a call failed. A call that succeeds clears it.
 typedef struct QuorateError {
-  // What the call returned; of quorate_client_open, what it would return.
+  // The result that the call returned; for quorate_client_open, the corresponding result.
   enum QuorateResult result;
-  // The code that administrators know (an HRESULT, such as 0xC004F074); 0 where there is none.
+  // The status code (an HRESULT, such as 0xC004F074); 0 where there is none.
   uint32_t status;
-  // What happened, for people: UTF-8, zero-terminated.
+  // The error message for people: UTF-8, zero-terminated.
   char message[QUORATE_MESSAGE_BYTES];
-  // The next step, as a sentence; empty where the message says it.
+  // The next step, as a sentence; empty where the message contains it.
   char advice[QUORATE_ADVICE_BYTES];
 } QuorateError;
 
-// How the machine stands. Texts are UTF-8 and zero-terminated.
+// The status of the machine. Texts are UTF-8 and zero-terminated.
 typedef struct QuorateStatus {
   enum QuorateState state;
-  // Of the host that is asked first.
+  // How the first host is found.
   enum QuorateFoundBy found_by;
-  // Until the state ends by itself; -1 where it does not.
+  // Minutes until the state ends by itself; -1 where it does not.
   int64_t minutes_left;
-  // Until quorate_client_activate is to be called; 0: now; -1: hosts are not asked.
+  // Seconds until quorate_client_activate should be called; 0: now; -1: the machine is not activated by hosts.
   int64_t seconds_to_next_attempt;
-  // What the last attempt came to, an HRESULT; -1 before the first one.
+  // The status of the last attempt, an HRESULT; -1 before the first one.
   int64_t last_status;
-  // How often the timers may still be set anew.
+  // How often the timers can still be reset.
   uint32_t rearms_left;
-  // last_status in words; empty before the first attempt.
+  // The text of last_status; empty before the first attempt.
   char last_words[QUORATE_WORDS_BYTES];
   // The product of the installed key, by its name in the catalog; empty where there is none.
   char product[QUORATE_PRODUCT_BYTES];
-  // The machine's id at the hosts.
+  // The client machine id (CMID), by which hosts count the machine.
   char cmid[QUORATE_CMID_BYTES];
-  // The host that is asked first, HOST:PORT; empty where DNS is asked.
+  // The first host, HOST:PORT; empty where hosts are looked up in DNS.
   char host[QUORATE_HOST_BYTES];
 } QuorateStatus;
 
@@ -113,13 +113,13 @@ typedef struct QuorateStatus {
 extern "C" {
 #endif // __cplusplus
 
-// Opens the machine's folder. At first use it is made, with an id of its own, and 30 days of grace begin.
+// Opens the machine's folder. The first call creates it with a new CMID, and the grace period of 30 days begins.
 //
 // `folder` is a path; programs may share it, with `quorate client` too. `trust` is the text of the publisher's trust file,
-// not its path: build it into the program, so that nobody puts another publisher in its place. `error` may be NULL, here
+// not its path: build it into the program, so that users cannot replace it by another one. `error` may be NULL, here
 // and below.
 //
-// NULL where it fails. The handle is given back with quorate_client_free.
+// Returns NULL where it fails. Free the handle with quorate_client_free.
 //
 // # Safety
 //
@@ -129,10 +129,10 @@ struct QuorateClient *quorate_client_open(const char *folder,
                                           const char *trust,
                                           struct QuorateError *error);
 
-// Installs the product's setup key: the machine asks hosts from now on. The same key again changes nothing.
+// Installs the product's setup key, so that hosts activate the machine. Installing the same key again changes nothing.
 //
-// `product` may be NULL: a setup key says which product it is for. Only a direct key needs it, by its name in the
-// publisher's catalog, where no setup key was installed before.
+// `product` may be NULL, because a setup key identifies its product. Only a direct key needs it, by its name in the
+// publisher's catalog, and only where no setup key was installed before.
 //
 // # Safety
 //
@@ -143,8 +143,8 @@ enum QuorateResult quorate_client_install_key(const struct QuorateClient *client
                                               const char *product,
                                               struct QuorateError *error);
 
-// Asks only this host from now on, `HOST[:PORT]`: a name or an address, IPv6 in brackets. NULL: hosts are looked for in
-// DNS again, as without this call. It is kept in the folder.
+// Uses only this host from now on, `HOST[:PORT]`: a name or an address, IPv6 in brackets. NULL: hosts are looked up in
+// DNS again, as without this call. The setting is stored in the folder.
 //
 // # Safety
 //
@@ -154,32 +154,32 @@ enum QuorateResult quorate_client_set_host(const struct QuorateClient *client,
                                            const char *host,
                                            struct QuorateError *error);
 
-// Asks now: the hosts in turn, until one gives an answer that counts. It waits for them, some seconds for each that is
-// silent, so a program with windows calls it in a thread of its own.
+// Sends a request to the hosts in turn, until one gives a valid answer. It blocks, some seconds for each host that
+// does not answer, so a program with a user interface calls it in a separate thread.
 //
-// QUORATE_RESULT_DONE: the machine is licensed for 180 days from now. QUORATE_RESULT_NOT_ACTIVATED: `error` says why; a
-// licence that was there before stays.
+// QUORATE_RESULT_DONE: the machine is licensed for 180 days from now. QUORATE_RESULT_NOT_ACTIVATED: `error` has the
+// reason; an earlier licence stays valid.
 //
 // # Safety
 //
 // `client` is NULL or a handle that was not freed; `error` is NULL or points to a QuorateError.
 enum QuorateResult quorate_client_activate(const struct QuorateClient *client, struct QuorateError *error);
 
-// How the machine stands now. It asks nobody.
+// Reads the status of the machine. It sends no request.
 //
 // # Safety
 //
 // `client` is NULL or a handle that was not freed; `status` points to a QuorateStatus and `error` to a QuorateError, or
-// they are NULL. Neither need be initialised. Where the call fails, `status` is as it was.
+// they are NULL. Neither need be initialised. Where the call fails, `status` is not changed.
 enum QuorateResult quorate_client_status(const struct QuorateClient *client,
                                          struct QuorateStatus *status,
                                          struct QuorateError *error);
 
-// Gives the handle back. What it stands for stays in its folder. NULL is nothing to give back.
+// Frees the handle. The folder and its content stay. NULL is ignored.
 //
 // # Safety
 //
-// `client` is NULL or a handle that was not freed, and no other call is under way with it.
+// `client` is NULL or a handle that was not freed, and no other call with it is in progress.
 void quorate_client_free(struct QuorateClient *client);
 
 #ifdef __cplusplus

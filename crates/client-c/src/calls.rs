@@ -17,10 +17,10 @@ use crate::argument::{given, path, required, utf8};
 use crate::failure::{Failure, QuorateError, QuorateResult, chain};
 use crate::status::QuorateStatus;
 
-/// One machine with one product: what quorate_client_open gives.
+/// One machine with one product, as returned by quorate_client_open.
 ///
-/// Any thread may use it; calls on one handle wait for each other. A program that shows how the machine stands while a
-/// host is asked opens the folder twice.
+/// Any thread may use it; calls on one handle wait for each other. To read the status while another call waits for a
+/// host, a program opens the folder twice.
 pub struct QuorateClient {
     client: Mutex<Client>,
 }
@@ -30,13 +30,13 @@ const _: () = {
     any_thread_may_use::<QuorateClient>();
 };
 
-/// Opens the machine's folder. At first use it is made, with an id of its own, and 30 days of grace begin.
+/// Opens the machine's folder. The first call creates it with a new CMID, and the grace period of 30 days begins.
 ///
 /// `folder` is a path; programs may share it, with `quorate client` too. `trust` is the text of the publisher's trust file,
-/// not its path: build it into the program, so that nobody puts another publisher in its place. `error` may be NULL, here
+/// not its path: build it into the program, so that users cannot replace it by another one. `error` may be NULL, here
 /// and below.
 ///
-/// NULL where it fails. The handle is given back with quorate_client_free.
+/// Returns NULL where it fails. Free the handle with quorate_client_free.
 ///
 /// # Safety
 ///
@@ -60,10 +60,10 @@ pub unsafe extern "C" fn quorate_client_open(
     opened.ok()
 }
 
-/// Installs the product's setup key: the machine asks hosts from now on. The same key again changes nothing.
+/// Installs the product's setup key, so that hosts activate the machine. Installing the same key again changes nothing.
 ///
-/// `product` may be NULL: a setup key says which product it is for. Only a direct key needs it, by its name in the
-/// publisher's catalog, where no setup key was installed before.
+/// `product` may be NULL, because a setup key identifies its product. Only a direct key needs it, by its name in the
+/// publisher's catalog, and only where no setup key was installed before.
 ///
 /// # Safety
 ///
@@ -88,8 +88,8 @@ pub unsafe extern "C" fn quorate_client_install_key(
     }))
 }
 
-/// Asks only this host from now on, `HOST[:PORT]`: a name or an address, IPv6 in brackets. NULL: hosts are looked for in
-/// DNS again, as without this call. It is kept in the folder.
+/// Uses only this host from now on, `HOST[:PORT]`: a name or an address, IPv6 in brackets. NULL: hosts are looked up in
+/// DNS again, as without this call. The setting is stored in the folder.
 ///
 /// # Safety
 ///
@@ -116,11 +116,11 @@ pub unsafe extern "C" fn quorate_client_set_host(
     }))
 }
 
-/// Asks now: the hosts in turn, until one gives an answer that counts. It waits for them, some seconds for each that is
-/// silent, so a program with windows calls it in a thread of its own.
+/// Sends a request to the hosts in turn, until one gives a valid answer. It blocks, some seconds for each host that
+/// does not answer, so a program with a user interface calls it in a separate thread.
 ///
-/// QUORATE_RESULT_DONE: the machine is licensed for 180 days from now. QUORATE_RESULT_NOT_ACTIVATED: `error` says why; a
-/// licence that was there before stays.
+/// QUORATE_RESULT_DONE: the machine is licensed for 180 days from now. QUORATE_RESULT_NOT_ACTIVATED: `error` has the
+/// reason; an earlier licence stays valid.
 ///
 /// # Safety
 ///
@@ -133,12 +133,12 @@ pub extern "C" fn quorate_client_activate(
     result(guarded(error, || with(client, ask)))
 }
 
-/// How the machine stands now. It asks nobody.
+/// Reads the status of the machine. It sends no request.
 ///
 /// # Safety
 ///
 /// `client` is NULL or a handle that was not freed; `status` points to a QuorateStatus and `error` to a QuorateError, or
-/// they are NULL. Neither need be initialised. Where the call fails, `status` is as it was.
+/// they are NULL. Neither need be initialised. Where the call fails, `status` is not changed.
 #[unsafe(no_mangle)]
 pub extern "C" fn quorate_client_status(
     client: Option<&QuorateClient>,
@@ -153,11 +153,11 @@ pub extern "C" fn quorate_client_status(
     }))
 }
 
-/// Gives the handle back. What it stands for stays in its folder. NULL is nothing to give back.
+/// Frees the handle. The folder and its content stay. NULL is ignored.
 ///
 /// # Safety
 ///
-/// `client` is NULL or a handle that was not freed, and no other call is under way with it.
+/// `client` is NULL or a handle that was not freed, and no other call with it is in progress.
 #[unsafe(no_mangle)]
 pub extern "C" fn quorate_client_free(client: Option<Box<QuorateClient>>) {
     let _no_panic_to_tell = catch_unwind(AssertUnwindSafe(|| drop(client)));
@@ -166,7 +166,7 @@ pub extern "C" fn quorate_client_free(client: Option<Box<QuorateClient>>) {
 /// Makes one attempt, on a runtime that exists for this call only.
 fn ask(client: &mut Client) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::internal(format!("no sockets can be waited for: {error}")))?;
+    let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the network runtime: {error}")))?;
     let attempt = runtime.block_on(client.activate());
     // A name lookup may still be blocked in a separate thread.
     runtime.shutdown_background();
@@ -177,7 +177,7 @@ fn ask(client: &mut Client) -> Result<(), Failure> {
     }
     if !attempt.status.is_licensed() {
         return Err(Failure::not_activated(
-            "the key or the machine's id was changed while a host was asked: ask again".to_owned(),
+            "the key or the CMID was changed while a request was in progress: try again".to_owned(),
         ));
     }
     Ok(())
@@ -186,8 +186,9 @@ fn ask(client: &mut Client) -> Result<(), Failure> {
 /// Locks the handle and runs `act` on its client.
 fn with<T>(client: Option<&QuorateClient>, act: impl FnOnce(&mut Client) -> Result<T, Failure>) -> Result<T, Failure> {
     let client = client.ok_or_else(|| Failure::argument("`client` is NULL".to_owned()))?;
-    let poisoned =
-        |_| Failure::internal("an earlier call with this handle ended in a mistake of the library".to_owned());
+    let poisoned = |_| {
+        Failure::internal("an earlier call with this handle failed with an internal error of the library".to_owned())
+    };
     act(&mut *client.client.lock().map_err(poisoned)?)
 }
 
@@ -197,7 +198,7 @@ fn guarded<T>(
     act: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<T, QuorateResult> {
     let acted = catch_unwind(AssertUnwindSafe(act));
-    let acted = acted.unwrap_or_else(|_| Err(Failure::internal("a mistake of the library".to_owned())));
+    let acted = acted.unwrap_or_else(|_| Err(Failure::internal("an internal error of the library".to_owned())));
     if let Some(place) = error {
         place.write(QuorateError::of(acted.as_ref().err()));
     }

@@ -8,44 +8,44 @@ use client::{AskError, ClientError, StateError};
 
 use crate::text::buffer;
 
-/// Of QuorateError's message.
+/// Size of the message in QuorateError, in bytes with the terminating zero.
 pub const QUORATE_MESSAGE_BYTES: usize = 1024;
-/// Of QuorateError's advice.
+/// Size of the advice in QuorateError, in bytes with the terminating zero.
 pub const QUORATE_ADVICE_BYTES: usize = 256;
 
-/// What a call came to.
+/// The result of a call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorateResult {
-    /// It did what it is for.
+    /// The call succeeded.
     Done = 0,
-    /// No host gave the answer that activates: none was reached, all refused, or the count is below the threshold. A
-    /// licence that was there before stays.
+    /// Not activated: no host could be reached, all hosts refused, or the count is below the threshold. An
+    /// earlier licence stays valid.
     NotActivated = 1,
-    /// An argument is missing or not what it has to be: a mistake of the program.
+    /// An argument is missing or invalid: an error in the calling program.
     Argument = 2,
-    /// The key is mistyped, or for something else.
+    /// The key is mistyped, or not valid for this product or machine.
     KeyRefused = 3,
-    /// This account may not use the folder.
+    /// This account has no access to the folder.
     Denied = 4,
-    /// Another process uses the folder at this moment: call again.
+    /// Another process is using the folder: call again.
     Busy = 5,
-    /// What the folder holds cannot be read, or not be kept: damaged, of a newer version, a full disk.
+    /// The folder cannot be read or written: it is damaged, was written by a newer version, or the disk is full.
     Folder = 6,
-    /// A mistake of this library, or a system without randomness or sockets. The handle is only to be freed.
+    /// An internal error of this library, or a system without randomness or sockets. The handle can only be freed.
     Internal = 7,
 }
 
-/// Why a call did not do what it was to do. Where a call succeeds it is emptied.
+/// The reason why a call failed. A call that succeeds clears it.
 #[repr(C)]
 pub struct QuorateError {
-    /// What the call returned; of quorate_client_open, what it would return.
+    /// The result that the call returned; for quorate_client_open, the corresponding result.
     pub result: QuorateResult,
-    /// The code that administrators know (an HRESULT, such as 0xC004F074); 0 where there is none.
+    /// The status code (an HRESULT, such as 0xC004F074); 0 where there is none.
     pub status: u32,
-    /// What happened, for people: UTF-8, zero-terminated.
+    /// The error message for people: UTF-8, zero-terminated.
     pub message: [c_char; QUORATE_MESSAGE_BYTES],
-    /// The next step, as a sentence; empty where the message says it.
+    /// The next step, as a sentence; empty where the message contains it.
     pub advice: [c_char; QUORATE_ADVICE_BYTES],
 }
 
@@ -80,7 +80,7 @@ impl Failure {
     /// A host answered, and the count is below the threshold.
     pub(crate) fn below_threshold(count: u32, threshold: u32) -> Self {
         let status = Status::BELOW_THRESHOLD;
-        let message = format!("{} It is {count}, and {threshold} are needed.", status.words());
+        let message = format!("{} The count is {count}, the threshold {threshold}.", status.words());
         Self { result: QuorateResult::NotActivated, status, message, advice: status.advice() }
     }
 

@@ -7,64 +7,64 @@ use client::{ClientStatus, FoundBy};
 
 use crate::text::buffer;
 
-/// Of a product's name.
+/// Size of a product's name, in bytes with the terminating zero.
 pub const QUORATE_PRODUCT_BYTES: usize = 64;
-/// Of a CMID.
+/// Size of a CMID as text, in bytes with the terminating zero.
 pub const QUORATE_CMID_BYTES: usize = 37;
-/// Of a host with its port.
+/// Size of a host with its port, in bytes with the terminating zero.
 pub const QUORATE_HOST_BYTES: usize = 264;
-/// Of a status in words.
+/// Size of the text of a status, in bytes with the terminating zero.
 pub const QUORATE_WORDS_BYTES: usize = 128;
 
-/// What the machine may run as.
+/// The licence state of the machine.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorateState {
     /// No key is installed.
     Unlicensed = 0,
-    /// The first 30 days.
+    /// The initial grace period of 30 days.
     OutOfBoxGrace = 1,
-    /// Up to 180 days from the last answer.
+    /// Licensed, for up to 180 days from the last answer.
     Licensed = 2,
-    /// 30 days to be activated again: the hardware changed.
+    /// The hardware changed: a grace period of 30 days in which the machine must be activated again.
     OutOfToleranceGrace = 3,
-    /// The grace or the licence is over: tell the user, and go on asking.
+    /// The grace period or the licence has expired: inform the user, and keep calling quorate_client_activate.
     Notification = 4,
 }
 
-/// How the host that is asked first is found.
+/// How the first host is found.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorateFoundBy {
-    /// It was set.
+    /// It was set with quorate_client_set_host.
     Fixed = 0,
-    /// It answered the last time.
+    /// It sent the last answer.
     Cache = 1,
-    /// DNS names it.
+    /// It is looked up in DNS.
     Srv = 2,
 }
 
-/// How the machine stands. Texts are UTF-8 and zero-terminated.
+/// The status of the machine. Texts are UTF-8 and zero-terminated.
 #[repr(C)]
 pub struct QuorateStatus {
     pub state: QuorateState,
-    /// Of the host that is asked first.
+    /// How the first host is found.
     pub found_by: QuorateFoundBy,
-    /// Until the state ends by itself; -1 where it does not.
+    /// Minutes until the state ends by itself; -1 where it does not.
     pub minutes_left: i64,
-    /// Until quorate_client_activate is to be called; 0: now; -1: hosts are not asked.
+    /// Seconds until quorate_client_activate should be called; 0: now; -1: the machine is not activated by hosts.
     pub seconds_to_next_attempt: i64,
-    /// What the last attempt came to, an HRESULT; -1 before the first one.
+    /// The status of the last attempt, an HRESULT; -1 before the first one.
     pub last_status: i64,
-    /// How often the timers may still be set anew.
+    /// How often the timers can still be reset.
     pub rearms_left: u32,
-    /// last_status in words; empty before the first attempt.
+    /// The text of last_status; empty before the first attempt.
     pub last_words: [c_char; QUORATE_WORDS_BYTES],
     /// The product of the installed key, by its name in the catalog; empty where there is none.
     pub product: [c_char; QUORATE_PRODUCT_BYTES],
-    /// The machine's id at the hosts.
+    /// The client machine id (CMID), by which hosts count the machine.
     pub cmid: [c_char; QUORATE_CMID_BYTES],
-    /// The host that is asked first, HOST:PORT; empty where DNS is asked.
+    /// The first host, HOST:PORT; empty where hosts are looked up in DNS.
     pub host: [c_char; QUORATE_HOST_BYTES],
 }
 

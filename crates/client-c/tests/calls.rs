@@ -143,7 +143,7 @@ fn a_key_that_is_mistyped_or_unknown_is_refused_and_the_right_one_shows_in_the_s
     assert_eq!(words(&set_up.cmid), words(&fresh.cmid));
 
     let (result, error) = told(|error| quorate_client_activate(Some(&client), error));
-    assert_eq!((result, error.status), (QuorateResult::NotActivated, 0xC004_F074), "nobody listens there");
+    assert_eq!((result, error.status), (QuorateResult::NotActivated, 0xC004_F074), "no process listens there");
     assert!(words(&error.message).contains("127.0.0.1:1"), "{}", words(&error.message));
     let asked = status(&client);
     assert_eq!((asked.last_status, asked.state), (0xC004_F074, QuorateState::OutOfBoxGrace));
@@ -156,7 +156,7 @@ fn a_key_that_is_mistyped_or_unknown_is_refused_and_the_right_one_shows_in_the_s
 }
 
 #[test]
-fn a_folder_that_is_used_or_damaged_is_told_apart() {
+fn a_folder_in_use_is_distinguished_from_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
     let (at, trust) = (name(folder.path()), trust());
     let client = open(Some(&at), Some(&trust)).0.unwrap();

@@ -18,9 +18,9 @@
 //!
 //! `examples/editor.rs` is a complete program.
 //!
-//! Other processes on the machine share the folder: each read and each change holds its lock for a moment, and no
-//! lock is held while a host is asked. [`Lifecycle`] computes the times. The stored licence is the exchange with the
-//! host, and it is verified again on each read.
+//! Other processes on the machine share the folder: each read and each change holds its lock only briefly, and no
+//! lock is held during a request to a host. [`Lifecycle`] computes the times. The stored licence is the exchange with
+//! the host, and it is verified again on each read.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ pub struct Options {
     pub deadlines: Deadlines,
     /// The root folder of the machine's own description: `/`, or the host's root folder in a container.
     pub root: PathBuf,
-    /// A host that is asked this time only, whatever the stored setting.
+    /// A host for this attempt only, whatever the stored setting.
     pub host: Option<FixedHost>,
 }
 
@@ -83,7 +83,7 @@ pub struct ClientStatus {
     /// (0xC004F009, R15); `None` in every other state.
     pub reason: Option<Status>,
     pub cmid: Cmid,
-    /// The host that is asked first, as `HOST:PORT`; `None` where DNS is asked.
+    /// The first host, as `HOST:PORT`; `None` where hosts are looked up in DNS.
     pub host: Option<String>,
     /// How the host was, or will be, discovered.
     pub found_by: FoundBy,
@@ -122,7 +122,7 @@ struct Opened {
     kept: Life,
     cmid: Cmid,
     installed: Installed,
-    /// The moment of the read, and the lifecycle at that moment.
+    /// The time of the read, and the lifecycle at that time.
     now: Moment,
     before: Lifecycle,
 }

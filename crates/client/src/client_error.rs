@@ -16,15 +16,19 @@ use crate::state::StateError;
 pub enum ClientError {
     #[error(transparent)]
     State(#[from] StateError),
-    #[error("{}: {error}; restore client.toml there, or delete it and set the machine up again", folder.display())]
+    #[error(
+        "{}: {error}; restore client.toml in this folder, or delete it and run `quorate client install-key` again",
+        folder.display()
+    )]
     Times { folder: PathBuf, error: LifecycleError },
     #[error(transparent)]
     Key(#[from] InstallKeyError),
     #[error(
-        "the trust file has no catalog, so keys and products are unknown: get one with the catalog from the publisher"
+        "the trust file has no catalog, so keys and products are unknown: get a trust file with the catalog from the \
+         publisher"
     )]
     NoCatalog,
-    #[error("no setup key is installed, so no host is asked")]
+    #[error("no setup key is installed, so the machine cannot be activated by a host")]
     NotForHosts,
     #[error(transparent)]
     KeyStillNeeded(#[from] KeyStillNeeded),

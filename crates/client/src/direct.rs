@@ -19,11 +19,11 @@ use crate::state::{StateError, StateFolder};
 pub enum DirectActivationError {
     #[error("no direct key is installed")]
     NoDirectKey,
-    #[error("the direct key was cleared after it had activated this machine: install it again")]
+    #[error("the direct key was cleared after this machine was activated: install it again")]
     KeyCleared,
     #[error(transparent)]
     Publishing(#[from] PublishingError),
-    #[error("the publisher's service answered no certificate: {0}")]
+    #[error("the publisher's service sent no valid certificate: {0}")]
     Certificate(#[from] CertificateError),
     /// The service returned a certificate that does not activate this machine.
     #[error(transparent)]

@@ -35,7 +35,7 @@ pub enum ActivateError {
         status: u32,
     },
     /// The host was not reached, or sent no reply.
-    #[error("no host was reached at {host}")]
+    #[error("cannot connect to a host at {host}")]
     NotReached {
         host: HostAddress,
         #[source]
@@ -50,7 +50,7 @@ pub enum ActivateError {
         error: AnswerError,
     },
     /// A server of another kind listens at the address.
-    #[error("what listens at {peer} is not an activation host")]
+    #[error("the server at {peer} is not an activation host")]
     Protocol {
         peer: SocketAddr,
         #[source]
@@ -61,25 +61,25 @@ pub enum ActivateError {
 /// Why there was no reply.
 #[derive(Debug, Error)]
 pub enum NotReached {
-    #[error("the name could not be looked up")]
+    #[error("the name lookup failed")]
     Lookup(#[source] io::Error),
     #[error("the name has no address")]
     NoAddress,
     /// The last of the IP addresses; the others failed as well.
-    #[error("no connection to {address}")]
+    #[error("cannot connect to {address}")]
     Connect {
         address: SocketAddr,
         #[source]
         error: io::Error,
     },
-    #[error("the connection broke")]
+    #[error("the connection was interrupted")]
     Broken(#[source] io::Error),
     #[error("the connection was closed without an answer")]
     Closed,
     #[error("no answer in time")]
     Silent,
     /// An earlier exchange on the same session timed out, was dropped, or failed.
-    #[error("the session is over: an earlier exchange on it did not end")]
+    #[error("the session cannot be used: an earlier exchange on it was not completed")]
     SessionOver,
 }
 
@@ -88,7 +88,7 @@ pub enum NotReached {
 pub enum NotAHost {
     #[error(transparent)]
     Rpc(#[from] AssociationError),
-    #[error("its answer is not marshalled as the interface says")]
+    #[error("its answer is not marshalled as the interface requires")]
     Stub(BadStub),
 }
 
@@ -101,16 +101,19 @@ impl fmt::Display for Detail<'_> {
         if *new_cmids_per_minute > 0 {
             return write!(
                 f,
-                ": it takes {new_cmids_per_minute} new machines from one address in a minute, and had as many; ask again in a minute"
+                ": it accepts {new_cmids_per_minute} new machines per minute from one client address, and this limit \
+                 is reached; try again in a minute"
             );
         }
         match needed {
-            Some(needed) => write!(f, ": this product needs a key of group {needed} or higher")?,
+            Some(needed) => write!(f, ": this product needs a host key of group {needed} or higher")?,
             None => f.write_str(": the host's catalog does not list this product")?,
         }
         match held.as_slice() {
             [] => Ok(()),
-            held => write!(f, "; the host holds {}", held.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")),
+            held => {
+                write!(f, "; the host has keys of {}", held.iter().map(Name::as_str).collect::<Vec<_>>().join(", "))
+            }
         }
     }
 }
@@ -133,8 +136,10 @@ impl ActivateError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Refused { status, .. } => status.advice(),
-            Self::Fault { status: fault::SERVER_TOO_BUSY, .. } => "Ask again in a while, or ask another host.",
-            Self::Fault { .. } => "Compare the versions of client and host; the host's log names the fault's reason.",
+            Self::Fault { status: fault::SERVER_TOO_BUSY, .. } => "Try again later, or use another host.",
+            Self::Fault { .. } => {
+                "Compare the versions of client and host; the host's log has the reason of the fault."
+            }
             Self::NotReached { reason, .. } => reason.advice(),
             Self::NotTrusted { error, .. } => distrust_advice(error),
             Self::Protocol { .. } => {
@@ -148,9 +153,9 @@ impl NotReached {
     fn advice(&self) -> &'static str {
         match self {
             Self::Lookup(_) | Self::NoAddress => "Check the host's name and the DNS servers of this machine.",
-            Self::Connect { .. } => "Check that the host runs, its address and port, and the firewalls on the way.",
-            Self::Broken(_) | Self::Closed => "Ask again; if it stays so, the host's log names the reason.",
-            Self::Silent => "Check that the host has a quorum (`quorate cluster status` there), or ask another host.",
+            Self::Connect { .. } => "Check that the host runs, its address and port, and the firewalls in between.",
+            Self::Broken(_) | Self::Closed => "Try again; if it fails again, see the host's log for the reason.",
+            Self::Silent => "Check that the host has a quorum (`quorate cluster status` there), or use another host.",
             Self::SessionOver => "Open a new session.",
         }
     }
@@ -159,13 +164,13 @@ impl NotReached {
 fn distrust_advice(error: &AnswerError) -> &'static str {
     match error {
         AnswerError::UntrustedHost => {
-            "Ask a host that holds a key of this publisher, or use the trust file of the publisher that is meant."
+            "Use a host with a key of this publisher, or the trust file of the host's publisher."
         }
         AnswerError::NoCatalog | AnswerError::UnknownProduct => "Get a newer trust file from the publisher.",
         AnswerError::Blocked => Status::KEY_BLOCKED.advice(),
         AnswerError::NotCovered => Status::KEY_DOES_NOT_COVER_PRODUCT.advice(),
         AnswerError::Signature | AnswerError::Malformed(_) => {
-            "Ask another host, and find out what on the way to this one changes or repeats answers."
+            "Use another host, and find out what changes or replays answers between this machine and the host."
         }
     }
 }

@@ -63,19 +63,20 @@ impl fmt::Display for Event {
         match self {
             Self::Sent(sent) => write!(f, "a request was sent: {sent}"),
             Self::Answered(answered) => write!(f, "an answer was processed: {answered}"),
-            Self::Failed { status, error } => write!(f, "no host gave an answer that counts ({status}): {error}"),
+            Self::Failed { status, error } => write!(f, "no host gave a valid answer ({status}): {error}"),
             Self::StateChanged { before, after, reason } => {
-                write!(f, "{} became {}", before.name(), after.name())?;
+                write!(f, "the state changed from {} to {}", before.name(), after.name())?;
                 reason.map_or(Ok(()), |reason| write!(f, ": {} ({reason})", reason.words()))
             }
             Self::HardwareChanged { was_licensed: true } => f.write_str(
-                "this is not the machine that was licensed: its hardware changed, or it is a copy (then: client \
-                 generalize); it is to be activated within 30 days",
+                "the hardware changed, or this is a copy of the licensed machine (run `quorate client generalize` on a \
+                 copy); activate the machine within 30 days",
             ),
-            Self::HardwareChanged { was_licensed: false } => {
-                f.write_str("the hardware changed, or this is a copy of another machine (then: client generalize)")
-            }
-            Self::EvidenceLost(error) => write!(f, "what was kept of a licence proves nothing: {error}"),
+            Self::HardwareChanged { was_licensed: false } => f.write_str(
+                "the hardware changed, or this is a copy of another machine (run `quorate client generalize` on a \
+                 copy)",
+            ),
+            Self::EvidenceLost(error) => write!(f, "the stored evidence of a licence is not valid: {error}"),
             Self::Trouble(error) => error.fmt(f),
         }
     }

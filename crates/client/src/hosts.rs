@@ -1,7 +1,7 @@
-//! Which host a client asks (R16, R18): the fixed host if one is set, otherwise the host that answered last,
+//! The choice of a host by a client (R16, R18): the fixed host if one is set, otherwise the host that answered last,
 //! otherwise the hosts from DNS, one after the other.
 //!
-//! Invariant: never asks DNS for hosts while a fixed host is set, or as long as the host that answered last answers.
+//! Invariant: never queries DNS for hosts while a fixed host is set, or as long as the host that answered last answers.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ use crate::session::{ReceivedAnswer, Session};
 /// How hosts are discovered in DNS (R17).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// The DNS servers, asked in this order; empty: the system's configuration.
+    /// The DNS servers, queried in this order; empty: the system's configuration.
     pub servers: Vec<SocketAddr>,
     /// The domains, searched in this order; empty: the system's search list.
     pub domains: Vec<DnsName>,
@@ -47,7 +47,7 @@ impl Lookup {
         Ok(self.search().await?.result?)
     }
 
-    /// Searches as [`Self::hosts`] does, and also returns every name that was asked for and its result.
+    /// Searches as [`Self::hosts`] does, and also returns every name that was queried and its result.
     ///
     /// # Errors
     /// [`LookupError`] where no query could be sent.
@@ -103,7 +103,7 @@ impl LookupError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Find(error) => error.advice(),
-            Self::NoEntropy(_) => "Try again; if it stays so, look at the kernel's log of this machine.",
+            Self::NoEntropy(_) => "Try again; if it fails again, see the kernel log of this machine.",
         }
     }
 }
@@ -160,7 +160,7 @@ pub enum AskError {
         tried: Vec<Tried>,
     },
     /// Every host that was tried, with the reason of its failure; at least one.
-    #[error("none of {} hosts gave an answer that counts", .0.len())]
+    #[error("none of {} hosts gave a valid answer", .0.len())]
     NoneAnswered(Vec<Tried>),
 }
 

@@ -1,4 +1,4 @@
-//! Every limit of a client in one place, unit last in the name.
+//! All limits of a client, with the unit last in the name.
 
 use std::time::Duration;
 

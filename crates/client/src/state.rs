@@ -50,15 +50,18 @@ pub enum StateError {
     InUse { folder: PathBuf },
     #[error("{} has format {found}; this version reads up to {STATE_FORMAT}: run a newer version", path.display())]
     Newer { path: PathBuf, found: u32 },
-    #[error("{} is not as it was written ({problem}): restore it, or delete it and set the machine up again", path.display())]
+    #[error(
+        "{} is damaged ({problem}): restore it, or delete it and run `quorate client install-key` again",
+        path.display()
+    )]
     Damaged { path: PathBuf, problem: String },
     /// File permissions control which accounts may change the state.
     #[error(
-        "{} may not be used by this account ({}): run the command with the rights of its owner, or of an administrator",
+        "this account has no access to {} ({}): run the command as its owner or as root",
         path.display(), Status::ACCESS_DENIED
     )]
     Denied { path: PathBuf },
-    #[error("{} cannot be used", path.display())]
+    #[error("cannot use {}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -209,7 +212,7 @@ impl StateFolder {
         self.kept.cached_host.as_ref()
     }
 
-    /// Sets a fixed host: only this host is asked, and discovery is off (R18).
+    /// Sets a fixed host: only this host is used, and discovery is off (R18).
     pub fn set_host(&mut self, host: FixedHost) -> Result<(), StateError> {
         self.change(|kept| kept.fixed_host = Some(host))
     }
@@ -369,7 +372,7 @@ fn checksum(cmid: Cmid, times: &[u8]) -> String {
     HEXLOWER_PERMISSIVE.encode(&digest)
 }
 
-/// Whether the cached host is valid. An invalid one is dropped, and the client asks DNS again.
+/// Whether the cached host is valid. An invalid one is dropped, and the client queries DNS again.
 fn is_host_to_ask(host: &FoundHost) -> bool {
     host.target.parse::<FixedHost>().is_ok() && host.port > 0 && (1..=ADDRESSES_MAX).contains(&host.addresses.len())
 }

@@ -59,7 +59,7 @@ pub enum AssociationError {
         reason: u16,
     },
     /// Bytes that a server may not send at this point.
-    #[error("server broke the protocol: {0}")]
+    #[error("server violated the protocol: {0}")]
     Protocol(#[from] ProtocolError),
 }
 
@@ -81,19 +81,19 @@ pub enum ProtocolError {
     #[error("unexpected PDU type {0}")]
     PduType(u8),
     /// An answer to a call that is not open.
-    #[error("answer to call {0}, which is not open")]
+    #[error("answer to call {0}, which is not in progress")]
     CallId(u32),
     /// A body that ends too early.
     #[error("PDU type {0} is too short")]
     Truncated(u8),
     /// A verifier, although no authentication was requested.
-    #[error("authentication that was not asked for")]
+    #[error("authentication that was not requested")]
     Verifier,
     /// A bind_ack with a number of results other than one, or that accepts another transfer syntax than offered.
     #[error("bind_ack does not answer the bind")]
     Ack,
     /// The server's receive size is below the minimum that the protocol requires.
-    #[error("server takes fragments of only {0} bytes")]
+    #[error("server accepts fragments of only {0} bytes")]
     ReceiveSize(u16),
     /// Fragments that do not form one answer.
     #[error("fragment out of sequence")]
@@ -110,7 +110,7 @@ pub enum RequestError {
     #[error("the association is not bound")]
     NotBound,
     /// The answer to the previous call has not arrived yet.
-    #[error("call {call_id} is still open")]
+    #[error("call {call_id} is still in progress")]
     CallOpen {
         /// Number of the open call.
         call_id: u32,

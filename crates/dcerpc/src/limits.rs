@@ -1,4 +1,4 @@
-//! Every limit of the protocol engine, in one place.
+//! All limits of the protocol engine.
 //!
 //! Each limits what a peer can make this side hold or send; the relations between them are asserted at compile time.
 

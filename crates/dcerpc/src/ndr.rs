@@ -27,7 +27,7 @@ pub enum BadStub {
     #[error("stub is too short")]
     Truncated,
     /// Length parameter and array conformance differ, or a null pointer has a length.
-    #[error("stub contradicts itself about its length")]
+    #[error("stub has contradictory lengths")]
     Lengths,
     /// The bytes after the last parameter are more than padding.
     #[error("stub has {bytes} bytes too many")]

@@ -39,7 +39,7 @@ pub enum Violation {
     #[error("unknown association group {0}")]
     UnknownGroup(u32),
     /// The table already has `ASSOCIATION_GROUPS_MAX` groups: bind_nak, reason 2.
-    #[error("no room for another association group")]
+    #[error("too many association groups")]
     TooManyGroups,
     /// A verifier of an unknown authentication type: bind_nak, reason 8.
     #[error("unknown authentication type {0}")]

@@ -1,4 +1,4 @@
-//! Every limit of this crate, in one place.
+//! All limits of this crate.
 //!
 //! Each limits what a DNS server, a zone or a file can make this program hold, send or wait for.
 
@@ -29,7 +29,7 @@ pub const SIGNATURE_FUDGE_SECONDS: u16 = 300;
 /// conversation's time, so this must fit into the other half.
 pub const TICKET_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the server is asked to keep a context: longer than any conversation.
+/// The lifetime that is requested for a security context: longer than any conversation.
 pub const CONTEXT_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// The longest key file, in bytes.
@@ -44,10 +44,10 @@ pub const ADDRESSES_MAX: usize = 16;
 /// The most hosts that one search returns.
 pub const HOSTS_MAX: usize = 64;
 
-/// The most servers that are asked one after the other after a failure.
+/// The most servers that are queried one after the other after a failure.
 pub const SERVERS_MAX: usize = 4;
 
-/// The most domains of a search list that are asked.
+/// The most domains of a search list that are queried.
 pub const SEARCH_DOMAINS_MAX: usize = 16;
 
 /// The most aliases (CNAME) that are followed one after the other from the service's name.

@@ -73,7 +73,7 @@ impl FromStr for DnsName {
         }
         let usual = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
         if !text.chars().all(usual) {
-            return Err(fail("only letters, digits, `-`, `_` and dots stand in it"));
+            return Err(fail("it may contain only letters, digits, `-`, `_` and dots"));
         }
         Name::vec_from_str(text).map(Self).map_err(|_| fail("a label is empty or longer than 63 characters"))
     }

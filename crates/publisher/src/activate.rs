@@ -39,10 +39,12 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
     /// The rules refuse at least one entry of the file.
-    #[error("nothing was activated: {0}")]
+    #[error("no host was activated: {0}")]
     Refused(Refusals),
     /// No catalog was signed yet, so groups and platform classes are not defined.
-    #[error("no catalog was signed yet: sign one first, it names groups and platforms")]
+    #[error(
+        "no catalog was signed yet, so groups and platforms are unknown: sign one with `quorate publisher catalog sign`"
+    )]
     NoCatalog,
     /// No activation key is available to sign with.
     #[error(transparent)]

@@ -63,10 +63,10 @@ pub struct Restored {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The file is not a backup.
-    #[error("the file is no backup of a publisher's records")]
+    #[error("the file is not a backup of a publisher's records")]
     NotABackup,
     /// The checksum does not match: the file is truncated or was changed.
-    #[error("the backup is torn or was altered: its checksum does not fit; use another one")]
+    #[error("the backup is truncated or damaged, its checksum does not match: use another backup")]
     Altered,
     /// A newer version made the backup.
     #[error("the backup has format {found}; this version reads up to {BACKUP_FORMAT}: run a newer version")]
@@ -75,7 +75,7 @@ pub enum RestoreError {
         found: u32,
     },
     /// The backup is of another publisher.
-    #[error("the backup is of publisher {found}, and the folder is of publisher {expected}")]
+    #[error("the backup belongs to publisher {found}, but the folder to publisher {expected}")]
     OtherPublisher {
         /// The publisher of the folder.
         expected: PublisherId,
@@ -83,7 +83,10 @@ pub enum RestoreError {
         found: PublisherId,
     },
     /// The folder has records already, which a restore would replace.
-    #[error("{} has records already: restore into a publisher's folder without any", folder.display())]
+    #[error(
+        "cannot restore into {}: it has records already; use a publisher's folder without records",
+        folder.display()
+    )]
     NotEmpty {
         /// The folder of the existing records.
         folder: PathBuf,
@@ -105,7 +108,7 @@ pub enum RestoreError {
 }
 
 impl Publisher {
-    /// Returns all records at one moment, between two changes.
+    /// Returns all records at one time, between two changes.
     pub async fn backup(&self) -> Result<Backup, RecordsError> {
         let turn = self.records.turn().await?;
         let all = self.records.all()?;

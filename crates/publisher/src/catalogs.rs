@@ -25,7 +25,10 @@ pub enum SignError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The catalog names another publisher.
-    #[error("the catalog says publisher = {found:?}, but this is {expected:?}")]
+    #[error(
+        "the catalog names the publisher {found:?}, but this folder belongs to {expected:?}: correct `publisher` in \
+         the catalog"
+    )]
     OtherPublisher {
         /// The name with which this publisher was created.
         expected: String,

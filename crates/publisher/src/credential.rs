@@ -37,7 +37,7 @@ pub struct Passphrase(Zeroizing<String>);
 
 /// The text is not a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a passphrase is 1 to {PASSPHRASE_BYTES_MAX} bytes of text in one line")]
+#[error("the passphrase is not one line of 1 to {PASSPHRASE_BYTES_MAX} bytes of text")]
 pub struct NotAPassphrase;
 
 impl Passphrase {
@@ -65,7 +65,7 @@ impl fmt::Debug for Passphrase {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// The file does not exist: the key is kept elsewhere.
-    #[error("{} is not here: bring it from where it is kept, for as long as it is needed", path.display())]
+    #[error("{} is missing: copy it here from its offline storage, and remove it after use", path.display())]
     Missing {
         /// The path of the key file.
         path: PathBuf,
@@ -79,13 +79,16 @@ pub enum CredentialError {
         source: io::Error,
     },
     /// The key is encrypted, and no passphrase was given.
-    #[error("{} is protected by a passphrase, and none was given", path.display())]
+    #[error("cannot decrypt {}: no passphrase was given", path.display())]
     NoPassphrase {
         /// The path of the key file.
         path: PathBuf,
     },
     /// The key was encrypted with another passphrase.
-    #[error("the passphrase does not open {}: give the one that `publisher init` was given", path.display())]
+    #[error(
+        "cannot decrypt {}: wrong passphrase; give the passphrase that was given to `publisher init`",
+        path.display()
+    )]
     WrongPassphrase {
         /// The path of the key file.
         path: PathBuf,
@@ -97,7 +100,7 @@ pub enum CredentialError {
         path: PathBuf,
     },
     /// The key is of another publisher or for another purpose.
-    #[error("{} does not belong to the public keys in the trust file beside it", path.display())]
+    #[error("{} does not match the public keys in the trust file of the same folder", path.display())]
     Foreign {
         /// The path of the key file.
         path: PathBuf,

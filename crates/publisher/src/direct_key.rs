@@ -38,7 +38,7 @@ pub enum DirectError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectReason {
     /// The key is a host key or a setup key.
-    #[error("a direct key is needed, and this is a {0}")]
+    #[error("a direct key is needed, but this is a {0}")]
     WrongKind(KeyKind),
     /// This publisher did not issue the key.
     #[error("this publisher issued no such key")]
@@ -50,7 +50,7 @@ pub enum DirectReason {
     #[error("the key is for product `{0}`")]
     OtherProduct(Name),
     /// R24: every activation of the key is used.
-    #[error("the key is good for {limit} machines, and all are activated")]
+    #[error("the limit of {limit} machines of this key is reached")]
     UsedUp {
         /// The number of machines that the key activates.
         limit: u32,

@@ -30,7 +30,7 @@ pub(crate) const RECORDS: &str = "records";
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The folder is not empty; it may hold a publisher.
-    #[error("{} is not empty: a publisher is made once, in a folder of its own", folder.display())]
+    #[error("cannot create a publisher in {}: the folder is not empty", folder.display())]
     NotEmpty {
         /// The path of the folder.
         folder: PathBuf,
@@ -58,7 +58,10 @@ pub enum InitError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The folder is not a publisher's folder.
-    #[error("{} holds no publisher: make one with `quorate publisher init --dir {}`", folder.display(), folder.display())]
+    #[error(
+        "{} is not a publisher's folder: create a publisher with `quorate publisher init --dir {}`",
+        folder.display(), folder.display()
+    )]
     NoPublisher {
         /// The path of the folder.
         folder: PathBuf,

@@ -18,7 +18,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// No catalog was signed yet, so groups and products are not defined.
-    #[error("no catalog was signed yet: sign one first, it names groups and products")]
+    #[error(
+        "no catalog was signed yet, so groups and products are unknown: sign one with `quorate publisher catalog sign`"
+    )]
     NoCatalog,
     /// The catalog has no such group.
     #[error("the catalog has no group {group:?}; it has {known}")]
@@ -29,16 +31,16 @@ pub enum IssueError {
         known: String,
     },
     /// The catalog has no such product.
-    #[error("the catalog has no product {product:?}: `quorate publisher catalog show` lists all")]
+    #[error("the catalog has no product {product:?}: `quorate publisher catalog show` lists the products")]
     UnknownProduct {
         /// The requested product.
         product: String,
     },
     /// The limits are above what a key can have.
-    #[error("a key is issued for 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
+    #[error("cannot issue the key: give 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
     Limits,
     /// The number is 0, or above what a direct key can have.
-    #[error("a direct key is issued for 1 to {} activations", crate::limits::DIRECT_ACTIVATIONS_MAX)]
+    #[error("cannot issue the direct key: give 1 to {} activations", crate::limits::DIRECT_ACTIVATIONS_MAX)]
     DirectLimit,
     /// The operating system returned no random numbers.
     #[error("no random numbers: {0}")]
@@ -52,13 +54,13 @@ pub enum IssueError {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// This publisher did not issue the key.
-    #[error("no key {id} was issued here: list the keys")]
+    #[error("this publisher issued no key with the id {id}: list the keys with `quorate publisher key list`")]
     UnknownKey {
         /// The requested id.
         id: KeyId,
     },
     /// The machine has no activation slot of this key.
-    #[error("no machine {machine} has a place on key {id}: show the key")]
+    #[error("machine {machine} has no activation slot of key {id}: see `quorate publisher key show`")]
     UnknownHost {
         /// The id of the key.
         id: KeyId,
@@ -67,7 +69,7 @@ pub enum ChangeError {
     },
     /// R31: the limits of a key can be raised and never lowered.
     #[error(
-        "the key is good for {} hosts and {} re-activations of each, and is not cut below that", current.hosts,
+        "the key allows {} hosts and {} re-activations of each: these limits cannot be lowered", current.hosts,
         current.reactivations
     )]
     Cut {
@@ -75,7 +77,7 @@ pub enum ChangeError {
         current: KeyLimits,
     },
     /// The limits are above what a key can have.
-    #[error("a key can be good for 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
+    #[error("a key allows 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
     Limits,
     /// The change was not recorded.
     #[error(transparent)]

@@ -48,7 +48,7 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the service waits for the reply to a keep-alive ping; see [`KEEP_ALIVE_INTERVAL`].
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long open requests may continue after the service is told to stop.
+/// How long open requests may continue after the service is stopped.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a certificate of the service is valid.

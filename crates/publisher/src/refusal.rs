@@ -37,10 +37,10 @@ pub enum Reason {
     #[error("the release is not signed by the node key in it")]
     ReleaseSignature,
     /// The released activation slot is of another publisher's key.
-    #[error("the release is meant for another publisher")]
+    #[error("the release is addressed to another publisher")]
     OtherPublisher,
     /// The id was used before for another request.
-    #[error("its request id was used for another request: ask with a new request")]
+    #[error("its request id was used for another request: make a new request")]
     RequestIdReused,
     /// The node key was certified and no longer holds an activation slot: it gave the slot back, the slot was freed,
     /// or another node key of the same host took it over (R31). A request that was answered before is then refused,
@@ -57,7 +57,7 @@ pub enum Reason {
     #[error("this publisher issued no such key")]
     UnknownKey,
     /// The key is a setup key or a direct key.
-    #[error("a host key is needed, and this is a {0}")]
+    #[error("a host key is needed, but this is a {0}")]
     WrongKind(KeyKind),
     /// The key is blocked on record, or in the last signed catalog.
     #[error("the key is blocked")]
@@ -75,8 +75,8 @@ pub enum Reason {
     },
     /// The key requires hosts that are identified by their whole machine.
     #[error(
-        "the key is for hosts that are told from others by their machine, and node {node} is told by {found}: set `identity = \"machine\"` \
-         in its configuration, start it again, and activate it with `--new-key`"
+        "the key accepts only hosts that are identified by all hardware factors, but node {node} is identified by \
+         {found}: set `identity = \"machine\"` in its configuration, start it again, and activate it with `--new-key`"
     )]
     Identity {
         /// The node of the request.
@@ -85,13 +85,13 @@ pub enum Reason {
         found: &'static str,
     },
     /// R31: all activation slots are in use.
-    #[error("the key is good for {limit} hosts, and all are activated")]
+    #[error("the limit of {limit} hosts of this key is reached")]
     HostsUsedUp {
         /// The number of activation slots of the key.
         limit: u32,
     },
     /// R31: this host has used all its re-activations.
-    #[error("the key is good for {limit} re-activations of a host, and this host has used them")]
+    #[error("the limit of {limit} re-activations of this host is reached")]
     ReactivationsUsedUp {
         /// The number of re-activations of each host.
         limit: u32,

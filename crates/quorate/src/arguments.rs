@@ -13,7 +13,7 @@ pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
     };
     let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
     let seconds = number.and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds > 0);
-    seconds.context("give a number with s, m, h or d, as in 90s, 10m, 1h or 7d")
+    seconds.context("expected a number with the unit s, m, h or d, for example 90s, 10m, 1h or 7d")
 }
 
 /// The time `seconds` ago, in milliseconds since 1970.
@@ -24,8 +24,8 @@ pub(crate) fn ago_ms(seconds: u64) -> u64 {
 /// How long a node that is drained waits after it withdrew its DNS records.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct DrainWait {
-    /// How long resolvers have to forget the node, in seconds, instead of the cluster's dns.ttl_s or the node's
-    /// drain.wait_s.
+    /// How long the node keeps answering after it withdrew its SRV record, in seconds. Default: the time until
+    /// resolvers have forgotten the record, at most the node's drain.wait_s.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400))]
     pub(crate) wait: Option<u32>,
 }

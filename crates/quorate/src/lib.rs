@@ -22,7 +22,7 @@
 //! files that this account alone may read                         private_files.rs
 //! ```
 //!
-//! Invariant: never holds a rule of activation, replication or the wire of its own: it asks and prints.
+//! Invariant: contains no rule of activation, replication or the wire protocol: it sends requests and prints results.
 
 mod administration;
 mod arguments;
@@ -51,7 +51,7 @@ Examples:
   quorate demo                          three nodes, a publisher and clients on loopback: the tour
   quorate host init --node 1 --data /var/lib/quorate --config /etc/quorate/node.toml ...
   quorate host run --config /etc/quorate/node.toml
-  quorate count                         on the host itself: how far each application is
+  quorate count                         on the host: the count of each application
   quorate client activate --host host.example.test:1688 --trust publisher.toml --product NAME";
 
 /// Volume activation as a cluster: all nodes share one count.
@@ -68,7 +68,7 @@ struct Cli {
 enum Command {
     /// Run a tour with three nodes, a publisher and client machines, on loopback.
     Demo(demo::Command),
-    /// Measure a cluster that exists only for the measurement.
+    /// Run a benchmark on a temporary cluster.
     #[command(subcommand)]
     Bench(bench_command::Command),
     /// Run a node, or write its configuration.
@@ -88,15 +88,15 @@ enum Command {
     /// Show and publish the cluster's records in DNS.
     #[command(subcommand)]
     Dns(cluster_commands::dns::Command),
-    /// Show what client machines asked and how all nodes answered.
+    /// Show the requests of client machines and how all nodes answered.
     Events(diagnosis::events::Command),
-    /// List CMIDs with which several machines ask, and those machines.
+    /// List CMIDs that several machines use, and those machines.
     Duplicates(diagnosis::duplicates::Command),
     /// Explain what happened to one machine's requests, and why.
     Explain(diagnosis::explain::Command),
     /// Check the cluster, and show how to correct each problem.
     Doctor(diagnosis::doctor::Command),
-    /// Print the address of a node's page for administrators.
+    /// Print the address of a node's web console.
     Console(cluster_commands::console::Command),
     /// Show and change the settings of the cluster and of its nodes.
     #[command(subcommand)]

@@ -89,7 +89,7 @@ fn first_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
         let line = bytes.get(..end).filter(|line| line.len() as u64 <= LINE_BYTES_MAX);
         let line = line.ok_or_else(|| anyhow!("the first line is longer than {LINE_BYTES_MAX} bytes"))?;
-        Ok(Zeroizing::new(std::str::from_utf8(line).context("the first line is no text")?.trim().to_owned()))
+        Ok(Zeroizing::new(std::str::from_utf8(line).context("the first line is not UTF-8 text")?.trim().to_owned()))
     };
     let name =
         if file.as_os_str() == STANDARD_INPUT { "standard input".to_owned() } else { file.display().to_string() };

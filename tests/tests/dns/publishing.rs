@@ -148,7 +148,7 @@ async fn settings_are_the_same_on_every_node_and_a_wrong_one_is_refused_with_wha
         assert_eq!(shown, json!({ "settings": { "renewal.interval_minutes": "1440" } }), "node {node}");
     }
     for (name, value, words) in
-        [("renewal.interval_minutes", "14", "15 to 43200"), ("renewal", "20", "there is no such setting")]
+        [("renewal.interval_minutes", "14", "15 to 43200"), ("renewal", "20", "unknown setting")]
     {
         let refused = cluster.admin(1, &words!["settings", "set", name, value]).await;
         assert_eq!(refused.code, Some(2), "{}", refused.stderr);

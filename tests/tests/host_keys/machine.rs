@@ -84,7 +84,7 @@ async fn a_host_that_is_told_by_its_data_folder_stays_activated_on_another_machi
     cluster.administrate(1, &words!["key", "activate", "--offline", &request]).await;
     let refused = publisher.answer(&request, &answer).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    assert!(refused.stderr.contains("node 1 is told by its data folder"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("node 1 is identified by its data folder"), "{}", refused.stderr);
     assert!(refused.stderr.contains("`identity = \"machine\"`"), "{}", refused.stderr);
 
     let key = publisher.install_key(&[]).await;

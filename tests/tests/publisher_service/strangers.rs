@@ -77,11 +77,11 @@ async fn an_ordinary_certificate_is_verified_by_its_authority_and_name() {
         eventually(words, async || house.process().said().contains(words).then_some(())).await;
     };
     house.process().hang_up();
-    says("the TLS certificate was not read again").await;
+    says("the TLS certificate could not be reloaded").await;
     connect(Some(&authority.pem())).await.unwrap();
     std::fs::write(&key, leaf.serialize_pem()).unwrap();
     house.process().hang_up();
-    says("the TLS certificate was read again").await;
+    says("the TLS certificate was reloaded").await;
     connect(Some(&stranger.pem())).await.unwrap();
     connect(Some(&authority.pem())).await.unwrap_err();
 }
@@ -161,10 +161,7 @@ async fn r24_a_machine_is_activated_directly_and_again_for_nothing() {
     assert_eq!(publishing.activate_directly(asked(1).encode()).await.unwrap(), first);
     let refused = publishing.activate_directly(asked(2).encode()).await.unwrap_err();
     assert_eq!(refused.status(), Status::KEY_LIMIT_REACHED);
-    assert_eq!(
-        refused.to_string(),
-        "the publisher refused: 0xC004C008 the key is good for 1 machines, and all are activated"
-    );
+    assert_eq!(refused.to_string(), "the publisher refused: 0xC004C008 the limit of 1 machines of this key is reached");
     let listed = house.json(&words!["direct-key", "list"]).await;
     assert_eq!((&listed["keys"][0]["used"], &listed["keys"][0]["key_id"]), (&1.into(), &issued["key_id"]));
 }

@@ -120,7 +120,7 @@ async fn a_drain_and_a_stop_are_no_errors() {
     for node in [leader, other] {
         let said = cluster.said(node);
         assert!(!said.contains("ERROR"), "node {node}: {said}");
-        assert!(said.contains("stopping: open requests are finished"), "{said}");
+        assert!(said.contains("stopping: finishing open requests"), "{said}");
     }
 }
 

@@ -33,7 +33,7 @@ async fn sighup_reads_the_log_level_and_the_certificate_again() {
 
     fs::write(&config, with_level("info")).unwrap();
     cluster.process(1).hang_up();
-    says(&cluster, before, "the configuration was read again").await;
+    says(&cluster, before, "the configuration was reloaded").await;
     says(&cluster, before, "this node's certificate was read again").await;
 
     // An invalid certificate changes nothing, nor does an invalid configuration.
@@ -43,7 +43,7 @@ async fn sighup_reads_the_log_level_and_the_certificate_again() {
     fs::write(&config, with_level("inof")).unwrap();
     cluster.process(1).hang_up();
     says(&cluster, before, "this node's certificate was not renewed; the previous one stays in use").await;
-    says(&cluster, before, "the configuration was read again, and nothing is taken from it").await;
+    says(&cluster, before, "the configuration could not be reloaded: nothing was changed").await;
     assert_eq!(cluster.product(PRODUCT).count(cluster.node(1).clients, 1).await, 1);
 
     fs::write(&certificate, good).unwrap();
@@ -79,7 +79,7 @@ async fn sigusr1_adds_lines_of_the_level_debug_and_takes_them_back() {
     stranger().await;
     // The reload is logged after everything that the failed handshake causes.
     cluster.process(1).hang_up();
-    says(&cluster, quiet, "the configuration was read again").await;
+    says(&cluster, quiet, "the configuration was reloaded").await;
     assert!(!cluster.said(1)[quiet..].contains("DEBUG"), "{}", &cluster.said(1)[quiet..]);
     assert_eq!(cluster.stop(1).await, Some(0));
 }
@@ -104,7 +104,7 @@ async fn sighup_ends_neither_a_publisher_s_service_nor_a_client_machine_s() {
     }
     let run = words!["client", "run", "--now", "--state", &state];
     let mut client = Process::start(&mut quorate.command(run), &cluster.path("client.log"));
-    for (process, ready) in [(&mut service, "the publisher serves"), (&mut client, "event=12288")] {
+    for (process, ready) in [(&mut service, "the service runs"), (&mut client, "event=12288")] {
         eventually(ready, async || process.said().contains(ready).then_some(())).await;
         process.hang_up();
         process.toggle_debug();
@@ -113,5 +113,9 @@ async fn sighup_ends_neither_a_publisher_s_service_nor_a_client_machine_s() {
         process.terminate();
         assert_eq!(process.end().await.code(), Some(0), "{}", process.said());
     }
-    assert!(service.said().contains("SIGHUP: there is nothing to read again"), "{}", service.said());
+    assert!(
+        service.said().contains("SIGHUP: no TLS certificate is configured, nothing to reload"),
+        "{}",
+        service.said()
+    );
 }

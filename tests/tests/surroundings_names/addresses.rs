@@ -112,7 +112,7 @@ async fn the_search_goes_on_past_a_domain_whose_host_has_no_address_and_discover
     assert_eq!((found.code, &found.json()["hosts"][0]["target"]), (Some(0), &format!("host.{ZONE}.").into()));
     let asked = found.json()["asked"].as_array().unwrap().clone();
     let answers: Vec<_> = asked.iter().map(|asked| asked["answer"].as_str().unwrap()).collect();
-    assert_eq!(answers, ["no record", "DNS has no address of gone.example.test.", "1 host"], "{asked:?}");
+    assert_eq!(answers, ["no record", "DNS has no address record of gone.example.test.", "1 host"], "{asked:?}");
     assert_eq!(asked[2]["name"], format!("_vlmcs._tcp.alias.{ZONE}."));
 
     let none = discover(&["absent.", "old."], &[]).await;

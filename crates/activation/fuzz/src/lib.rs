@@ -62,7 +62,7 @@ pub fn catalog(bytes: &[u8]) {
             let root = SigningKey::from_bytes(&[1; 32]);
             let keys = [root.verifying_key(), root.verifying_key()];
             let opened = SignedCatalog::open(SignedCatalog::sign(&catalog, keys, &root).bytes());
-            assert_eq!(opened.expect("a sound catalog opens").catalog, catalog);
+            assert_eq!(opened.expect("a valid catalog opens").catalog, catalog);
         }
     }
 }

@@ -12,16 +12,16 @@ pub enum CatalogError {
     Source { line: usize, column: usize, problem: String, fix: String },
     #[error("the signed catalog is malformed: {0}")]
     Malformed(&'static str),
-    #[error("the catalog is not sound: {flaw}; {fix}", flaw = .0, fix = .0.fix())]
+    #[error("the catalog is invalid: {flaw}; {fix}", flaw = .0, fix = .0.fix())]
     Unsound(Flaw),
-    #[error("the signature is not by the root key that the catalog names")]
+    #[error("the signature was not made with the root key that the catalog names")]
     Signature,
     #[error("a catalog with serial {installed} is installed; {offered} is not newer: raise `serial`")]
     NotNewer { installed: u64, offered: u64 },
-    #[error("product `{name}` is missing: keep every product listed that an earlier catalog had")]
+    #[error("product `{name}` is missing: a catalog must keep every product of an earlier catalog")]
     ProductGone { name: Name },
     #[error("product `{name}` moved from application `{from}` to `{to}`: give the moved product a new name")]
     ProductMoved { name: Name, from: Name, to: Name },
-    #[error("`{name}` lost its code: keep group and platform names and codes as in the earlier catalog")]
+    #[error("the code of `{name}` changed: keep names and codes of groups and platforms as in the earlier catalog")]
     CodeReused { name: Name },
 }

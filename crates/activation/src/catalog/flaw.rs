@@ -58,7 +58,7 @@ impl fmt::Display for Flaw {
             Self::NotSmall { field } => write!(f, "`{field}` is not a number of 1 to 255"),
             Self::Twice { section, field } => write!(f, "this `{field}` is used twice in `{section}`"),
             Self::Unknown { section } => write!(f, "this {section} is not in the catalog"),
-            Self::LadderCycle => f.write_str("the ladder goes round in a circle through this group"),
+            Self::LadderCycle => f.write_str("the `above` entries form a cycle through this group"),
             Self::Threshold => write!(f, "the threshold is not a number of 1 to {}", limits::THRESHOLD_MAX),
             Self::TooManyEditions => write!(f, "more than {} editions", limits::EDITIONS_MAX),
             Self::SetupKey { edition, error } => write!(f, "the setup key of edition {edition:?}: {error}"),
@@ -69,7 +69,7 @@ impl fmt::Display for Flaw {
             Self::NotCovered => f.write_str("no group's keys cover a product of this generation"),
             Self::TooManyBlocked => write!(f, "more than {} blocked keys and certificates", limits::BLOCKED_MAX),
             Self::NoRoomForBlocked { blocked } => {
-                write!(f, "it does not hold {blocked} blocked keys and certificates")
+                write!(f, "it has no room for {blocked} blocked keys and certificates")
             }
         }
     }
@@ -80,24 +80,24 @@ impl Flaw {
     #[must_use]
     pub fn fix(&self) -> String {
         let fix = match self {
-            Self::Text => "write such a text",
-            Self::SerialZero => "count serials from 1",
+            Self::Text => "correct the text",
+            Self::SerialZero => "begin with serial 1",
             Self::TooManyEntries { .. } | Self::TooManyBlocked => "remove some",
-            Self::Name(_) => "choose such a name",
-            Self::NotSmall { .. } => "choose one",
+            Self::Name(_) => "correct the name",
+            Self::NotSmall { .. } => "choose another number",
             Self::Twice { .. } => "choose another",
             Self::Unknown { section } => return format!("add a [[{section}]] of this name, or correct it"),
             Self::LadderCycle => "remove one of the `above` entries in it",
-            Self::Threshold => "choose one; 25 and 5 are usual",
-            Self::TooManyEditions => "make several products of it",
+            Self::Threshold => "choose another number; 25 and 5 are usual",
+            Self::TooManyEditions => "split it into several products",
             Self::SetupKey { .. } | Self::NotASetupKey { .. } | Self::SetupKeyTwice { .. } => {
-                "make one with `quorate publisher catalog setup-key`"
+                "create one with `quorate publisher catalog setup-key`"
             }
             Self::NotCovered => "raise the generation of its group, or lower the product's",
             Self::BlockedId { fix, .. } => fix,
             Self::NoRoomForBlocked { .. } => {
-                "block the host keys whose slots changed most (`quorate publisher key block`), and issue others for \
-                 them: the certificates of a blocked key take no room"
+                "block the host keys with the most blocked certificates (`quorate publisher key block`), and issue new \
+                 keys instead: certificates of a blocked key do not count"
             }
         };
         fix.to_owned()

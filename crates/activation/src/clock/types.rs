@@ -33,7 +33,7 @@ pub enum SkewReference {
 
 /// Cluster time was never set, and no majority of the voters' clocks is known to set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no majority of the nodes' clocks is known yet, and cluster time was never set")]
+#[error("cluster time was never set, and the clocks of a majority of the nodes are not known yet")]
 pub struct NoTime;
 
 /// A clock problem that an administrator must resolve. Its kind follows from the two times.

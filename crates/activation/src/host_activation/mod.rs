@@ -38,7 +38,7 @@ const _: () = assert!(FILE_BYTES_MAX < crate::limits::COMMAND_BYTES_MAX);
 pub enum ActivationFileError {
     #[error("the file has format {found}; this version reads up to {ACTIVATION_FORMAT}: run a newer version")]
     Newer { found: u32 },
-    #[error("the file is damaged, or is not what it should be: {0}")]
+    #[error("the file is damaged or is not an activation file: {0}")]
     Malformed(&'static str),
 }
 

@@ -40,7 +40,7 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 pub const GRACE_MS: u64 = 30 * DAY_MS;
 /// R21: how often the timers may be reset.
 pub const REARMS: u8 = 3;
-/// Machines that start together make their first request within this time, each at a random moment, in milliseconds.
+/// Machines that start together make their first request within this time, each at a random time, in milliseconds.
 pub const FIRST_ATTEMPT_SPREAD_MS: u64 = MINUTE_MS;
 /// How long a term continues where only the wall clock shows that it is over, in milliseconds of running time. The
 /// client asks a host first, and the term ends when that request fails, or when this time has passed.
@@ -50,7 +50,7 @@ const JITTER_SHARE: u64 = 10;
 
 /// No rearm is left (R21, R22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no rearm is left: the timers can be set anew {REARMS} times")]
+#[error("no rearm is left: the timers can be reset {REARMS} times")]
 pub struct NoRearmsLeft;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Lifecycle {
         new
     }
 
-    /// The program starts. An overdue request is made soon, at a random moment, so that the machines of a building
+    /// The program starts. An overdue request is made soon, at a random time, so that the machines of a building
     /// do not all ask at once.
     pub fn wake(&mut self, now: Moment, chance: u64) {
         self.advance(now);
@@ -298,7 +298,7 @@ impl Lifecycle {
     }
 
     /// Schedules the next request after the interval of R14, shortened by chance. The last attempt of a term is made
-    /// shortly before its end, at a random moment, because the terms of many machines may end together.
+    /// shortly before its end, at a random time, because the terms of many machines may end together.
     fn ask_after(&mut self, minutes: u32, chance: u64) {
         let interval_ms = u64::from(minutes).saturating_mul(MINUTE_MS);
         let mut after_ms = interval_ms - chance % (interval_ms / JITTER_SHARE).max(1);

@@ -52,7 +52,7 @@ pub enum Installed {
     Direct { certified: bool },
 }
 
-/// A machine's license state at one moment.
+/// A machine's license state at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LicenseStanding {
     pub state: LicenseState,

@@ -2,7 +2,7 @@
 
 use crate::limits::TIME_MS_MAX;
 
-/// The readings of a machine's clocks at one moment.
+/// The readings of a machine's clocks at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The wall clock, which may jump, in milliseconds since 1970.

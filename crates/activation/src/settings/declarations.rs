@@ -141,32 +141,32 @@ settings! {
         /// R14: minutes after which a client that is not activated asks again.
         ActivationInterval as "activation.interval_minutes",
             activation_interval_minutes: u32 = ACTIVATION_INTERVAL_MINUTES_DEFAULT, INTERVAL,
-            "minutes until a client that is not activated asks again";
+            "retry interval of clients that are not activated, in minutes";
         /// R14: minutes after which an activated client renews.
         RenewalInterval as "renewal.interval_minutes",
             renewal_interval_minutes: u32 = RENEWAL_INTERVAL_MINUTES_DEFAULT, INTERVAL,
-            "minutes until an activated client renews";
+            "renewal interval of activated clients, in minutes";
         /// R28: whether nodes publish their SRV records in DNS.
         DnsPublish as "dns.publish", dns_publish: bool = true, Form::Flag,
-            "whether nodes publish themselves in DNS";
+            "whether nodes publish their SRV records in DNS";
         /// R26: the domains in which nodes publish. Empty: each node in the domain of its own name.
         DnsDomains as "dns.domains", dns_domains: Vec<PublishDomain> = Vec::new(), Form::Domains,
-            "where nodes publish themselves; empty: each in the domain of its own name";
+            "domains in which nodes publish; empty: each node in the domain of its dns.target";
         /// How long resolvers may keep a record, in seconds. One value for the cluster, because a record with
         /// another TTL changes the TTL of the whole RRset.
         DnsTtl as "dns.ttl_s", dns_ttl_s: u32 = 300, Form::Number { min: 1, max: DAY_S },
-            "seconds that resolvers may keep a record";
+            "TTL of the records, in seconds";
         /// After how long a dead member's record is withdrawn on its behalf, in seconds; 0: never.
         DnsWithdrawDead as "dns.withdraw_dead_s",
             dns_withdraw_dead_s: u32 = 600, Form::NumberOrZero { min: 60, max: DAY_S },
-            "seconds until a dead member's record is withdrawn for it; 0: never";
+            "time after which the record of a member that does not answer is withdrawn, in seconds; 0: never";
         /// R4: the most concurrent connections from one source; `None`: each node's configuration decides.
         ConnectionsPerSource as "clients.connections_per_source_max",
             connections_per_source_max: Option<u32> = None, ANY_U16,
-            "connections at once from one source (an IPv4 address or an IPv6 /64); 0: as each node's configuration says";
+            "most concurrent connections from one source (an IPv4 address or an IPv6 /64); 0: as in each node's configuration";
         /// The distance between the nodes, for nodes whose configuration does not set it. Since format 3.
         RaftProfile as "raft.profile", raft_profile: ElectionProfile = ElectionProfile::Near, Form::Profile,
-            "how far the nodes are from each other: near (round trips up to 75 ms) or far (up to 300 ms); a node whose configuration gives raft.profile keeps to that";
+            "election timeouts for the distance between the nodes: near (round trips up to 75 ms) or far (up to 300 ms); raft.profile in a node's configuration takes precedence";
         /// G1, G9, G11: the upstream hosts. Empty: the gateway forwards nothing. Since format 3.
         GatewayUpstreams as "gateway.upstreams", gateway_upstreams: Vec<Upstream> = Vec::new(), Form::Upstreams,
             "hosts of another vendor to which associations are forwarded; empty: none is";
@@ -191,10 +191,10 @@ settings! {
     Node NodeSettings {
         /// R1: the port on which the node answers clients; `None`: its configuration decides.
         ClientsPort as "clients.port", clients_port: Option<u16> = None, ANY_U16,
-            "port of one node for client machines; 0: as its configuration says";
+            "port on which one node answers clients; 0: as in its configuration";
         /// R7: whether the node runs with low priority, so that other programs get the processor first.
         LowPriority as "process.low_priority", low_priority: bool = false, Form::Flag,
-            "whether one node leaves the processor to others";
+            "whether the process of one node runs with low priority";
     }
 }
 
@@ -221,13 +221,13 @@ impl Settings {
 /// The setting does not exist, or does not accept the value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SettingError {
-    #[error("there is no such setting; there are {}", names())]
+    #[error("unknown setting; the settings are {}", names())]
     Unknown,
     #[error("`{}` takes {}", setting.name(), setting.form())]
     Value { setting: Setting },
-    #[error("`{}` is of one node: say which", .0.name())]
+    #[error("`{}` is a setting of one node: give --node NODE", .0.name())]
     OfNode(Setting),
-    #[error("`{}` is of the whole cluster, not of one node", .0.name())]
+    #[error("`{}` is a setting of the whole cluster, not of one node", .0.name())]
     OfCluster(Setting),
 }
 

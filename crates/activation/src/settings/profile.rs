@@ -34,5 +34,5 @@ impl FromStr for ElectionProfile {
 
 /// The text is not the name of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("it is near or far")]
+#[error("expected near or far")]
 pub struct UnknownProfile;

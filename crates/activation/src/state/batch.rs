@@ -1,4 +1,4 @@
-//! A batch: all requests that waited at one moment, in one log entry with one time stamp.
+//! A batch: all requests that waited at one time, in one log entry with one time stamp.
 
 use bytes::Bytes;
 use prost::{Message, length_delimiter_len};

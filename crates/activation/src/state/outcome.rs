@@ -41,9 +41,9 @@ pub enum CommandRefusal {
     Malformed(&'static str),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    #[error("the cluster holds {max} {what} already")]
+    #[error("the cluster has the maximum of {max} {what} already")]
     TooMany { what: &'static str, max: usize },
-    #[error("this is a {0}; a host takes a host key")]
+    #[error("this is a {0}, but hosts need a host key")]
     NotAHostKey(KeyKind),
     #[error("the answer is malformed: {0}")]
     Answers(#[from] ActivationFileError),
@@ -51,7 +51,7 @@ pub enum CommandRefusal {
     NotSignedByPublisher(#[from] NotSignedByPublisher),
     #[error("release of node {node}: {NotSignedByNode}")]
     NotSignedByNode { node: NodeId },
-    #[error("node {node} holds no such certificate for key {key}")]
+    #[error("node {node} has no such certificate for key {key}")]
     NotHeld { node: NodeId, key: KeyId },
     #[error("key {key} is installed for another publisher, and nodes are activated with it")]
     KeyOfAnother { key: KeyId },
@@ -59,17 +59,17 @@ pub enum CommandRefusal {
     UnknownPublisher,
     #[error(transparent)]
     Setting(#[from] SettingError),
-    #[error("node {node} announces the DNS name of node {other}: give each node a name of its own")]
+    #[error("node {node} announces the DNS name of node {other}: set a different dns.target on each node")]
     TargetOfAnother { node: NodeId, other: NodeId },
     #[error("the cluster knows no such token: it was used already, or is not this cluster's")]
     UnknownToken,
     #[error("the token's time is over: ask for another one")]
     ExpiredToken,
-    #[error("this key is registered for {holder}: make a new one")]
+    #[error("this key is already registered for {holder}: create a new key")]
     KeyOfAnotherHolder { holder: Holder },
-    #[error("this key of {holder} is not registered: it was revoked, or made room; get a certificate with a token")]
+    #[error("this key of {holder} is not registered: it was revoked or displaced; get a certificate with a new token")]
     KeyNotRegistered { holder: Holder },
-    #[error("a reset sets cluster time back; it is not later than this already")]
+    #[error("a reset can only set cluster time back, and cluster time is not later than the requested time")]
     NotABackwardReset,
     /// The outcome of the same command when it was first carried out.
     #[error("{0}")]

@@ -32,7 +32,7 @@ use crate::{limits, proto};
 pub enum SnapshotError {
     #[error("the snapshot has format {found}; this version reads up to {newest}: run a newer version")]
     Newer { found: u32, newest: Format },
-    #[error("the snapshot holds what only a newer version knows: run that")]
+    #[error("the snapshot contains data of a newer version: run the newer version")]
     NewerContent,
     #[error("the snapshot is damaged: {0}")]
     Malformed(&'static str),

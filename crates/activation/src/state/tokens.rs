@@ -35,7 +35,7 @@ pub fn token_id(digest: &[u8; 32]) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenToken {
     pub grant: Grant,
-    /// The last moment at which it may be used, by cluster time, in milliseconds since 1970.
+    /// The last time at which it may be used, by cluster time, in milliseconds since 1970.
     pub expires_ms: u64,
 }
 

@@ -33,7 +33,7 @@ fn entries(state: &State) -> Vec<(u64, &str, String, String)> {
 }
 
 #[test]
-fn an_act_is_carried_out_and_recorded_with_what_became_of_it() {
+fn an_act_is_carried_out_and_recorded_with_its_outcome() {
     let mut cluster = recorded();
     assert_eq!(cluster.apply(&by("Ada", set(Setting::RenewalInterval, "1440"))), Applied::Done);
     assert_eq!(cluster.state.settings().get(Setting::RenewalInterval).as_deref(), Some("1440"));

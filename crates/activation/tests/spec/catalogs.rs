@@ -8,7 +8,7 @@ use activation::trust::{Trust, TrustError};
 use super::world::*;
 
 #[test]
-fn the_example_is_a_sound_catalog() {
+fn the_example_is_a_valid_catalog() {
     let catalog = example();
     assert_eq!(catalog.publisher_name(), "Northlight Software");
     assert_eq!(catalog.applications().map(|name| name.as_str()).collect::<Vec<_>>(), ["platform", "suite"]);
@@ -23,9 +23,9 @@ fn the_example_is_a_sound_catalog() {
 
 /// Each row: an edit of the example, the text that the error must point at, and what it must say.
 #[test]
-fn a_mistake_is_named_with_its_place_and_the_fix() {
+fn an_error_is_named_with_its_position_and_the_fix() {
     let table = [
-        ("serial = 1", "serial = 0", "0", "count serials from 1"),
+        ("serial = 1", "serial = 0", "0", "begin with serial 1"),
         ("serial = 1", "serial = -1", "-1", "correct it"),
         ("serial = 1", "serial = 1\ncolour = 3", "colour", "unknown field"),
         ("publisher = \"Northlight Software\"", "publisher = \"\"", "\"\"", "1 to 96 bytes"),
@@ -35,7 +35,7 @@ fn a_mistake_is_named_with_its_place_and_the_fix() {
         ("code = 2", "code = 1", "1", "used twice"),
         ("code = 2", "code = 256", "256", "1 to 255"),
         ("above = [\"client\"]", "above = [\"clients\"]", "[\"clients\"]", "add a [[group]]"),
-        ("above = [\"client\"]", "above = [\"server-c\"]", "[\"server-", "circle"),
+        ("above = [\"client\"]", "above = [\"server-c\"]", "[\"server-", "cycle"),
         ("may_hold = [\"client\", \"suite\"]", "may_hold = [\"x\"]", "[\"x\"]", "add a [[group]]"),
         ("threshold = 25", "threshold = 0", "0", "1 to 10000"),
         ("threshold = 25", "threshold = 10001", "10001", "1 to 10000"),

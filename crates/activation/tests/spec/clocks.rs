@@ -61,14 +61,14 @@ fn samples_age_with_the_monotonic_clock_and_say_nothing_after_sixty_seconds() {
 }
 
 #[test]
-fn without_a_majority_time_goes_on_from_the_last_stamp() {
+fn without_a_majority_time_continues_from_the_last_stamp() {
     let mut clock = clock(&[1, 2, 3], &[(1, T), (2, T)]);
     assert_eq!(clock.stamp(None, at(10)), normal(T + 10_000));
     assert_eq!(clock.stamp(Some(T + 10_000), at(3600)), normal(T + 3_600_000));
 }
 
 #[test]
-fn without_a_majority_a_new_leader_goes_on_from_the_replicated_time() {
+fn without_a_majority_a_new_leader_continues_from_the_replicated_time() {
     let mut clock = clock(&[1, 2, 3], &[(1, T + DAY_MS)]);
     assert_eq!(clock.stamp(Some(T), at(7)), normal(T + 7_000));
 }
@@ -107,7 +107,7 @@ fn a_day_and_no_more_is_taken_without_confirmation() {
 }
 
 #[test]
-fn elapsed_time_is_no_jump_even_for_a_leader_that_nobody_asked_for_days() {
+fn elapsed_time_is_no_jump_even_for_a_leader_without_requests_for_days() {
     let days = 5 * 24 * 60 * 60;
     let mut idle = ClusterClock::new([1], at(0));
     idle.sample(1, T + 5 * DAY_MS, false, at(days));

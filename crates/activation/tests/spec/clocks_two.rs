@@ -70,7 +70,7 @@ fn cluster_time_follows_the_clocks_and_expiry_follows_what_is_confirmed() {
 }
 
 #[test]
-fn unconfirmed_expiry_goes_on_with_the_monotonic_clock_and_not_beyond_cluster_time() {
+fn unconfirmed_expiry_continues_with_the_monotonic_clock_and_not_beyond_cluster_time() {
     let mut clock = clock(&[1], &[(1, T + 9 * DAY_MS, false)]);
     assert_eq!(clock.stamp_two_clocks(times(T, T), at(0)), stamp(T + 9 * DAY_MS, Some(T + 9 * DAY_MS), T));
     clock.sample(1, T + 9 * DAY_MS + 30_000, false, at(30));

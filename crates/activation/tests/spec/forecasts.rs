@@ -33,7 +33,7 @@ fn asked(hours_ago: &[u64]) -> Count {
 }
 
 #[test]
-fn a_forecast_names_the_moment_at_which_one_is_missing() {
+fn a_forecast_names_the_time_at_which_one_machine_is_missing() {
     let days = |days: u64| NOW_MS - days * DAY_MS + CMID_LIFETIME_MS;
     let hours = |days: &[u64]| days.iter().map(|days| days * 24).collect::<Vec<_>>();
     let cases: [(&[u64], Option<u64>, Option<u64>); 5] = [

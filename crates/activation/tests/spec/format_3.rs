@@ -141,7 +141,7 @@ fn what_renews_during_an_alarm_is_not_lost_when_the_clocks_are_accepted() {
     assert_eq!(batch(&mut cluster, (day(34), START_MS + 1000), 1..=5), [6; 5], "nothing expires meanwhile");
     assert_eq!(cluster.apply(&Command::AcceptClock { time_ms: day(34) }), Applied::Done);
     assert_eq!(cluster.state.expiry_ms(), Some(day(34)));
-    assert_eq!(cluster.state.counts(day(34))[0].count, 5, "the one that did not renew is forgotten");
+    assert_eq!(cluster.state.counts(day(34))[0].count, 5, "the machine that did not renew is forgotten");
     assert_eq!(batch(&mut cluster, (day(34), day(34)), 1..=1), [5]);
 }
 
@@ -162,7 +162,7 @@ fn the_clock_of_expiry_never_runs_backwards_nor_ahead() {
 
 /// Every act and refusal is recorded as a code with values, and never as text of this version.
 #[test]
-fn no_snapshot_holds_words_of_ours() {
+fn no_snapshot_holds_texts_of_this_version() {
     let mut cluster = cluster();
     let ttl = |value| Act::Command(Box::new(set(Setting::DnsTtl, value)));
     let token = OpenToken { grant: Grant::Reader, expires_ms: START_MS };
@@ -203,7 +203,7 @@ fn no_snapshot_holds_words_of_ours() {
 }
 
 #[test]
-fn the_format_before_takes_the_record_over_in_words_that_never_change() {
+fn the_previous_format_converts_the_record_to_texts_that_never_change() {
     let mut cluster = cluster();
     cluster.apply(&once(1, by_ada(Act::Command(Box::new(set(Setting::DnsTtl, "60"))))));
     cluster.apply(&once(2, by_ada(Act::Command(Box::new(set(Setting::DnsTtl, "0"))))));

@@ -187,7 +187,7 @@ fn a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
     cluster.now_ms += 30 * DAY_MS;
     let record = Record { machine: MachineDigest([2; 8]), ..cluster.record(CLIENT, 1) };
     let RecordOutcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
-    assert!(!counted.other_machine, "what is forgotten was nobody's");
+    assert!(!counted.other_machine, "the CMID expired, so no earlier machine is known");
 }
 
 /// Rows: the held group; columns: whether it covers client, A, B and C products of either generation.

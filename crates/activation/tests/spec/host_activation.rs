@@ -197,7 +197,7 @@ fn the_longest_files_fit_their_limit() {
 }
 
 #[test]
-fn a_request_says_by_what_its_host_is_told_from_others() {
+fn a_request_says_how_its_host_is_identified() {
     for identity in [IdentityKind::Machine, IdentityKind::Factors, IdentityKind::File] {
         let request = HostActivationRequest::sign(HostActivation { identity, ..asked(1) }, &node_key(1), None);
         let file = ActivationRequests { requests: vec![request], releases: Vec::new() }.encode();

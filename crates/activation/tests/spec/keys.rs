@@ -87,7 +87,7 @@ fn different_entropy_gives_different_keys() {
 }
 
 #[test]
-fn a_refusal_names_the_doubtful_place() {
+fn a_refusal_names_the_doubtful_group() {
     let key = TypedKey::generate(KeyKind::Host, 3, [5; 16]).to_string();
     let with = |place: usize, wrong: char| {
         let mut text: Vec<char> = key.chars().collect();
@@ -102,19 +102,19 @@ fn a_refusal_names_the_doubtful_place() {
         text.into_iter().collect()
     };
     let cases = [
-        (String::new(), "25 characters in five groups are needed; this has 0; compare all groups"),
-        (key[..28].to_owned(), "25 characters in five groups are needed; this has 24; look at group 5 again"),
-        (missing_in_group_4, "25 characters in five groups are needed; this has 24; look at group 4 again"),
-        (key[..28].replace('-', ""), "25 characters in five groups are needed; this has 24; compare all groups"),
-        (format!("{key}A"), "25 characters in five groups are needed; this has 26; look at group 5 again"),
-        (with(0, '0'), "character 1 of group 1 does not occur: "),
-        (with(10, 'I'), "character 5 of group 2 does not occur: "),
-        (with(28, 'ä'), "character 5 of group 5 does not occur: "),
+        (String::new(), "expected 25 characters in five groups, but found 0; check all groups"),
+        (key[..28].to_owned(), "expected 25 characters in five groups, but found 24; check group 5"),
+        (missing_in_group_4, "expected 25 characters in five groups, but found 24; check group 4"),
+        (key[..28].replace('-', ""), "expected 25 characters in five groups, but found 24; check all groups"),
+        (format!("{key}A"), "expected 25 characters in five groups, but found 26; check group 5"),
+        (with(0, '0'), "character 1 of group 1 is not valid: "),
+        (with(10, 'I'), "character 5 of group 2 is not valid: "),
+        (with(28, 'ä'), "character 5 of group 5 is not valid: "),
         (
             with(8, if key.as_bytes()[8] == b'7' { 'K' } else { '7' }),
-            "mistyped: the check characters do not fit; look at group 2 again",
+            "mistyped: the check characters do not match; check group 2",
         ),
-        (swapped, "mistyped: the check characters do not fit; look at group"),
+        (swapped, "mistyped: the check characters do not match; check group"),
     ];
     for (text, words) in cases {
         let refused = refused(&text);

@@ -24,7 +24,7 @@ const MACHINE: MachineDigest = MachineDigest([7; 8]);
 /// The value of `chance` that does not shorten an interval.
 const LATEST: u64 = 0;
 
-/// The moment this many milliseconds after the machine's first start, in the same start of the system.
+/// The time this many milliseconds after the machine's first start, in the same start of the system.
 pub(crate) fn at(ms: u64) -> Moment {
     Moment { wall_ms: START_MS + ms, boot: Some([1; 16]), uptime_ms: ms }
 }
@@ -82,7 +82,7 @@ impl Hosts {
         Evidence::verify(request, answer, &self.trust, (product(&self.publisher, CLIENT), cmid, MACHINE))
     }
 
-    /// A host's verified answer at that moment, by a correct clock.
+    /// A host's verified answer at that time, by a correct clock.
     pub(crate) fn say(&self, ms: u64, count: u32) -> Evidence {
         self.verify(&self.exchange(cmid(1), START_MS + ms, count), cmid(1)).unwrap()
     }

@@ -115,11 +115,11 @@ fn a_term_ends_also_for_those_who_only_look() {
     for (uptime_ms, expected) in
         [(MINUTE_MS, Licensed), (ASK_FIRST_MS - 1, Licensed), (ASK_FIRST_MS, Notification), (DAY_MS, Notification)]
     {
-        assert_eq!(state(&life, later(uptime_ms)), expected, "{uptime_ms} ms after the start, nobody took note");
+        assert_eq!(state(&life, later(uptime_ms)), expected, "{uptime_ms} ms after the start, no time was recorded");
     }
     let mut noted = life.clone();
     noted.wake(later(DAY_MS), 0);
-    assert_eq!(state(&noted, later(DAY_MS)), Licensed, "whoever takes note asks first");
+    assert_eq!(state(&noted, later(DAY_MS)), Licensed, "a machine that records its time sends a request first");
     assert!(attempt_in_ms(&noted, later(DAY_MS)) < ASK_FIRST_MS);
 }
 

@@ -146,7 +146,7 @@ fn a_refusal_touches_neither_cache_nor_limit_nor_what_is_remembered() {
     let wrong_clock = Record { client_time_ms: 0, ..cluster.record(CLIENT, 2) };
     assert_eq!(refused(cluster.outcome(wrong_clock)), Refusal::ClockSkew);
     assert_eq!(snapshot_of_counts(&cluster), before, "not even what expired is dropped");
-    assert_eq!(cluster.state.time_ms(), Some(cluster.now_ms), "but time goes on");
+    assert_eq!(cluster.state.time_ms(), Some(cluster.now_ms), "but time advances");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_node_has_one_key_and_a_key_one_holder() {
     assert_eq!(cluster.apply(&register(taken.into())), Applied::Refused(why));
     assert_eq!(cluster.state.registry().get(&[3; 32]), None, "all or none");
     cluster.apply(&register(vec![registered(5, Holder::Node(1))]));
-    assert_eq!(cluster.state.registry().get(&[1; 32]), None, "another one took its place");
+    assert_eq!(cluster.state.registry().get(&[1; 32]), None, "another key replaced it");
     assert_eq!(cluster.state.registry().of_node(1).unwrap().0, &[5; 32]);
     // The same key with a renewed certificate.
     let (key, mut renewed) = registered(5, Holder::Node(1));
@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn the_authority_is_the_one_that_was_set_last() {
+fn the_authority_that_was_set_last_is_in_force() {
     let mut cluster = cluster();
     assert_eq!(cluster.state.authority(), None);
     for number in [1, 2] {

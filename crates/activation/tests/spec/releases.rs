@@ -26,7 +26,7 @@ fn confirm(cluster: &mut Cluster, node: u64) {
 }
 
 #[test]
-fn r31_a_node_that_gave_its_place_back_answers_not_activated_and_the_others_go_on() {
+fn r31_a_node_that_released_its_slot_answers_not_activated_and_the_others_continue() {
     let mut cluster = Cluster::activated();
     cluster.ask(CLIENT, 1);
     assert_eq!(release(&mut cluster, vec![statement(1)]), Applied::Done);
@@ -51,7 +51,7 @@ fn a_statement_waits_until_the_publisher_confirms_it() {
 }
 
 #[test]
-fn only_the_node_itself_gives_its_place_back() {
+fn only_the_node_itself_releases_its_slot() {
     let mut cluster = Cluster::activated();
     let before = cluster.state.hash();
     let key = host_key(1).key_id();
@@ -76,7 +76,7 @@ fn only_the_node_itself_gives_its_place_back() {
 }
 
 #[test]
-fn an_older_answer_does_not_take_back_a_place_that_was_given_up() {
+fn an_older_answer_does_not_restore_a_released_slot() {
     let mut cluster = Cluster::activated();
     release(&mut cluster, vec![statement(1)]);
     cluster.certify(1, &host_key(1), GROUP_B, PLATFORM_STANDARD);
@@ -136,7 +136,7 @@ fn an_answer_that_the_publisher_did_not_sign_changes_nothing() {
 }
 
 #[test]
-fn a_key_installed_for_the_wrong_publisher_is_moved_while_nobody_is_activated_with_it() {
+fn a_key_installed_for_the_wrong_publisher_is_moved_while_no_node_is_activated_with_it() {
     let mut cluster = Cluster::activated();
     let other = Publisher::new(50);
     let catalog = example_with("publisher = \"Northlight Software\"", "publisher = \"Eastwind Software\"");

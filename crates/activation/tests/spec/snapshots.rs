@@ -24,7 +24,7 @@ fn the_same_log_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_restored_state_goes_on_exactly_like_the_original() {
+fn a_restored_state_continues_exactly_like_the_original() {
     for format in [Format::OLDEST, Format::NEWEST] {
         let mut original = busy_in(format);
         let mut restored = busy_in(format);

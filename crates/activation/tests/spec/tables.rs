@@ -146,7 +146,7 @@ fn r35_each_edition_has_a_setup_key_of_its_own_that_names_its_product() {
 fn r35_a_setup_key_that_is_none_or_is_used_twice_is_an_error_with_its_line() {
     let first = "P2G7F-PE64X-4W6Y2-EA7W3-NR56K";
     let cases = [
-        ("P2G7F-PE64X-4W6Y2-EA7W3-NR56J".to_owned(), "look at group 5 again"),
+        ("P2G7F-PE64X-4W6Y2-EA7W3-NR56J".to_owned(), "check group 5"),
         (host_key(1).to_string(), "is a host key, not a setup key"),
         ("P28NQ-E32BT-BFCFQ-46M8X-ZCZ8G".to_owned(), "is used twice"),
     ];

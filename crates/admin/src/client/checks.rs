@@ -22,8 +22,8 @@ use crate::{
 pub fn check(observation: &ClientObservation) -> Vec<Finding> {
     let mut found = discovery(observation);
     if !observation.hosts.is_empty() {
-        found.extend(findings("names", "every name leads to an address", names(&observation.hosts)));
-        found.extend(findings("hosts", "every host answers from here", hosts(&observation.hosts)));
+        found.extend(findings("names", "every host name resolves to an address", names(&observation.hosts)));
+        found.extend(findings("hosts", "every host accepts connections from here", hosts(&observation.hosts)));
     }
     found.extend(machine(&observation.machine, observation.now_ms));
     found
@@ -31,7 +31,7 @@ pub fn check(observation: &ClientObservation) -> Vec<Finding> {
 
 fn discovery(observation: &ClientObservation) -> Vec<Finding> {
     let (passed, problems) = match (&observation.fixed_host, &observation.named_hosts) {
-        (Some(host), _) => (format!("{host} is asked, and DNS is not"), Vec::new()),
+        (Some(host), _) => (format!("{host} is configured; DNS is not used"), Vec::new()),
         (None, Some(Ok(hosts))) => (format!("DNS names {hosts} hosts"), Vec::new()),
         (None, Some(Err(problem))) => (String::new(), vec![lookup(problem)]),
         (None, None) => return Vec::new(),
@@ -41,7 +41,8 @@ fn discovery(observation: &ClientObservation) -> Vec<Finding> {
 
 fn lookup(problem: &LookupProblem) -> Problem {
     let remedy = if problem.is_absent {
-        "quorate dns publish on the cluster; or here a host by name: quorate client set-host HOST:PORT --state DIR"
+        "publish the hosts on the cluster (quorate dns publish), or configure a host on this machine: quorate client \
+         set-host HOST:PORT --state DIR"
     } else {
         problem.advice
     };
@@ -73,9 +74,10 @@ fn hosts(hosts: &[HostProbe]) -> Vec<Problem> {
         ProbeResult::Answers | ProbeResult::NoAddress(_) => None,
         ProbeResult::NoConnection(why) => Some(Problem::new(
             verdict(hosts),
-            format!("nothing answers at {}: {why}", endpoint(host)),
+            format!("cannot connect to {}: {why}", endpoint(host)),
             format!(
-                "start the node, or open port {} in the firewalls between; gone for good: delete its SRV record",
+                "start the node, or open port {} in the firewalls between; if the node was removed, delete its SRV \
+                 record",
                 host.port
             ),
         )),
@@ -91,39 +93,39 @@ fn machine(machine: &MachineObservation, now_ms: u64) -> Vec<Finding> {
         MachineObservation::NotRequested => return Vec::new(),
         MachineObservation::Known(folder, license) => return licensed(folder, license, now_ms),
         MachineObservation::Absent(folder) => Problem::failure(
-            "nothing was ever installed there",
+            "no key was ever installed in this folder",
             format!("quorate client install-key KEY --state {} --trust FILE", folder.display()),
         ),
         MachineObservation::Unreadable(folder, why) => {
-            Problem::failure(format!("{} cannot be read: {why}", folder.display()), "do what the error says")
+            Problem::failure(format!("cannot read {}: {why}", folder.display()), "correct what the error names")
         }
     };
     findings("licence", "", vec![problem])
 }
 
 fn licensed(folder: &Path, license: &LicenseObservation, now_ms: u64) -> Vec<Finding> {
-    let mut found = findings("clock", "the clock is not behind the hosts'", clock(license, now_ms));
+    let mut found = findings("clock", "the clock is not behind the hosts' clocks", clock(license, now_ms));
     found.extend(findings("licence", "the machine is licensed", licence(license, folder)));
-    found.extend(findings("attempt", "the last attempt, if there was one, succeeded", attempt(license)));
+    found.extend(findings("attempt", "the last attempt, if any, succeeded", attempt(license)));
     found
 }
 
 fn clock(license: &LicenseObservation, now_ms: u64) -> Vec<Problem> {
-    let remedy = "set it (timedatectl), and keep it by NTP";
+    let remedy = "set the clock (timedatectl), and synchronise it with NTP";
     let behind_ms = license.licensed_ms.map_or(0, |licensed_ms| licensed_ms.saturating_sub(now_ms));
     if behind_ms > CLOCK_WARNING_MS {
         let verdict = if behind_ms > CLOCK_SKEW_MS_MAX { Verdict::Failure } else { Verdict::Warning };
-        let text = format!("the clock is {} s behind what a host said when it gave the licence", behind_ms / 1000);
+        let text = format!("the clock is {} s behind the host's time in the last licence", behind_ms / 1000);
         return vec![Problem::new(verdict, text, remedy)];
     }
     if license.last_status == Some(Status::CLOCK_SKEW) {
         let hours = CLOCK_SKEW_MS_MAX / (60 * 60 * 1000);
-        let text = format!("a host refused, because the clock is more than {hours} hours off its own");
+        let text = format!("a host refused the request: this clock differs from the host's by more than {hours} hours");
         return vec![Problem::failure(text, remedy)];
     }
     if license.licensed_ms.is_none() {
-        let text = "whether the clock is right is not known: no host has given a licence yet";
-        return vec![Problem::unknown(text, "quorate client activate, see the check `licence`")];
+        let text = "the clock could not be checked: no host has granted a licence yet";
+        return vec![Problem::unknown(text, "quorate client activate; see the check `licence`")];
     }
     Vec::new()
 }
@@ -133,16 +135,22 @@ fn licence(license: &LicenseObservation, folder: &Path) -> Vec<Problem> {
     let days = license.minutes_left.unwrap_or(0) / (24 * 60);
     match license.state {
         LicenseState::Licensed if license.minutes_left.is_some_and(|left| left < LICENCE_WARNING_MINUTES) => {
-            vec![Problem::warning(format!("the licence ends in {days} days, and was not renewed"), activate)]
+            vec![Problem::warning(format!("the licence expires in {days} days and was not renewed"), activate)]
         }
         LicenseState::Licensed => Vec::new(),
         LicenseState::OutOfBoxGrace => {
-            vec![Problem::warning(format!("it is not activated yet; {days} days of grace are left"), activate)]
+            vec![Problem::warning(
+                format!("the machine is not activated yet; {days} days of its grace period are left"),
+                activate,
+            )]
         }
         LicenseState::OutOfToleranceGrace => {
-            vec![Problem::warning(format!("its hardware changed; {days} days of grace are left"), activate)]
+            vec![Problem::warning(
+                format!("the machine's hardware changed; {days} days of its grace period are left"),
+                activate,
+            )]
         }
-        LicenseState::Notification => vec![Problem::failure("the grace or the licence is over", activate)],
+        LicenseState::Notification => vec![Problem::failure("the grace period or the licence has expired", activate)],
         LicenseState::Unlicensed => vec![Problem::failure(
             "no key is installed",
             format!("quorate client install-key KEY --trust FILE --state {}", folder.display()),

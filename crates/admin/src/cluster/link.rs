@@ -66,11 +66,11 @@ impl fmt::Display for Link {
         match self.took {
             Some(RoundTripTime { took_us, limit_us }) => write!(
                 f,
-                "a round trip between nodes {one} and {other} takes {} ms, and at most {} ms are borne",
+                "the round-trip time between nodes {one} and {other} is {} ms; the limit is {} ms",
                 took_us / 1000,
                 limit_us / 1000
             ),
-            None => write!(f, "the round trip between nodes {one} and {other} is not known"),
+            None => write!(f, "the round-trip time between nodes {one} and {other} is unknown"),
         }
     }
 }

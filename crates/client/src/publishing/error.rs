@@ -14,20 +14,20 @@ use crate::error::NotReached;
 /// No answer of the given publisher.
 #[derive(Debug, Error)]
 pub enum PublishingError {
-    #[error("not the address of a publisher's service: {0}")]
+    #[error("invalid address of a publisher's service: {0}")]
     Address(#[from] InvalidAddress),
-    #[error("the file of authorities does not do: {0}")]
+    #[error("the file of authority certificates cannot be used: {0}")]
     Certificates(&'static str),
     /// The publisher was not reached, or sent no reply. Whether it performed the request is unknown; a retry gets
     /// the same answer.
-    #[error("no publisher was reached at {address}")]
+    #[error("cannot connect to a publisher at {address}")]
     NotReached {
         address: HostAddress,
         #[source]
         reason: NotReached,
     },
     /// The server has no certificate that this publisher signed.
-    #[error("what answers at {address} is not this publisher")]
+    #[error("the server at {address} is not this publisher")]
     NotThisPublisher {
         address: HostAddress,
         #[source]
@@ -37,10 +37,10 @@ pub enum PublishingError {
     #[error("the publisher refused: {}", Listed(.0))]
     Refused(Vec<Refusal>),
     /// The publisher was verified, and cannot answer now.
-    #[error("the publisher at {address} does not answer now: {message}")]
+    #[error("the publisher at {address} cannot answer now: {message}")]
     Unavailable { address: HostAddress, message: String },
     /// The server is not a publisher's service, or runs another version.
-    #[error("what listens at {address} does not speak as a publisher's service: {message}")]
+    #[error("the server at {address} is not a publisher's service: {message}")]
     Protocol { address: HostAddress, message: String },
 }
 
@@ -92,22 +92,22 @@ impl PublishingError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Refused(_) => self.status().advice(),
-            Self::Address(_) => "Give HOST:PORT, as the publisher says it.",
+            Self::Address(_) => "Give the address of the publisher's service as HOST:PORT.",
             Self::Certificates(_) => "Give the certificates of the publisher's certification authority in PEM.",
             Self::NotReached { reason, .. } => match reason {
                 NotReached::Lookup(_) | NotReached::NoAddress => {
                     "Check the name of the publisher's service and the DNS servers of this machine."
                 }
                 NotReached::Connect { .. } => {
-                    "Check address and port of the publisher's service, and the firewalls on the way."
+                    "Check address and port of the publisher's service, and the firewalls in between."
                 }
-                _ => "Ask again: the same request is answered the same, and spends nothing twice.",
+                _ => "Try again: the same request gets the same answer, and spends nothing twice.",
             },
             Self::NotThisPublisher { .. } => {
-                "Check the address; a publisher with an ordinary certificate needs the file of its authority. \
-                 Someone on the way may be in between."
+                "Check the address; where the service uses a certificate of another authority, give the file of that \
+                 authority. Otherwise the connection may be intercepted."
             }
-            Self::Unavailable { .. } => "Ask again in a while: the same request spends nothing twice.",
+            Self::Unavailable { .. } => "Try again later: the same request spends nothing twice.",
             Self::Protocol { .. } => "Check address and port, and compare the versions of both sides.",
         }
     }

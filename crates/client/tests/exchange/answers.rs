@@ -59,7 +59,7 @@ async fn one_session_carries_many_requests() {
 }
 
 #[tokio::test]
-async fn a_refusal_keeps_its_code_and_the_session_goes_on() {
+async fn a_refusal_keeps_its_code_and_the_session_continues() {
     let publisher = Publisher::new(1);
     for code in [Status::HOST_NOT_ACTIVATED.0, Status::CLOCK_SKEW.0, 0xDEAD_BEEF, 1] {
         let node = publisher.node(GROUP_CLIENT);
@@ -109,7 +109,10 @@ async fn a_refusal_for_the_group_names_the_group_needed_and_those_held_and_is_be
         (
             Status::HOST_UNAVAILABLE,
             limited,
-            Some("it takes 30 new machines from one address in a minute, and had as many; ask again in a minute"),
+            Some(
+                "it accepts 30 new machines per minute from one client address, and this limit is reached; try again \
+                 in a minute",
+            ),
         ),
         (Status::HOST_UNAVAILABLE, encoded(Some("server-c"), &["server-b"]), None),
         (Status::HOST_UNAVAILABLE, Vec::new(), None),
@@ -137,7 +140,7 @@ fn r2_a_refusal_with_all_its_groups_fits_256_bytes_where_names_have_up_to_15_cha
 }
 
 #[tokio::test]
-async fn a_fault_is_no_refusal_and_the_session_goes_on() {
+async fn a_fault_is_not_a_refusal_and_the_session_continues() {
     let publisher = Publisher::new(1);
     for code in [dcerpc::fault::SERVER_TOO_BUSY, dcerpc::fault::BAD_STUB_DATA, 0x1234_5678] {
         let node = publisher.node(GROUP_CLIENT);

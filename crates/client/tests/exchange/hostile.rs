@@ -85,7 +85,7 @@ async fn bytes_that_are_no_answer_to_a_bind_are_named_and_never_repeated() {
             ProtocolError::FragmentLength(3),
         ),
         (
-            "an answer before the question",
+            "an answer before the request",
             vec![5, 0, 2, 3, 0x10, 0, 0, 0, 24, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             ProtocolError::PduType(2),
         ),
@@ -150,7 +150,7 @@ async fn an_exchange_that_was_dropped_half_way_ends_the_session() {
     let request = publisher.request();
     tokio::select! {
         biased;
-        result = session.exchange(&request, &trust) => panic!("nobody answered, and yet: {result:?}"),
+        result = session.exchange(&request, &trust) => panic!("no host answered, but the result is {result:?}"),
         () = std::future::ready(()) => {}
     }
     let next = session.exchange(&request, &trust).await.unwrap_err();

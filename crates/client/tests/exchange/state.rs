@@ -105,8 +105,8 @@ fn a_damaged_or_newer_file_is_refused_and_left_as_it_is() {
         (text.replace("product = ", "produkt = "), "unknown field"),
         (text.replace("key = \"D", "key = \"H"), "(key)"),
         (text.replace("direct_certificate = \"", "direct_certificate = \"zz"), "(direct_certificate)"),
-        (text[..text.len() / 2].to_owned(), "is not as it was written"),
-        (String::new(), "is not as it was written"),
+        (text[..text.len() / 2].to_owned(), "is damaged"),
+        (String::new(), "is damaged"),
     ];
     for (changed, words) in cases {
         assert_ne!(changed, text);

@@ -39,9 +39,9 @@ fn causes(failed: &[ConnectAttempt], unanswered: usize) -> String {
     let mut causes: Vec<String> =
         failed.iter().map(|attempt| format!("{}: {}", attempt.address, attempt.cause)).collect();
     if unanswered > 0 {
-        causes.push(format!("{unanswered} silent"));
+        causes.push(format!("{unanswered} without an answer"));
     }
-    if causes.is_empty() { "it has no address".to_owned() } else { causes.join("; ") }
+    if causes.is_empty() { "the name has no address".to_owned() } else { causes.join("; ") }
 }
 
 /// Returns the addresses with alternating families, IPv6 first, each family in its given order (RFC 8305 section 4).
@@ -181,6 +181,6 @@ mod tests {
         assert!(begun.elapsed() >= ATTEMPT_DELAY && begun.elapsed() < Duration::from_secs(10));
 
         let error = connect(&[silent], ATTEMPT_DELAY).await.unwrap_err();
-        assert!(error.timed_out() && error.to_string().contains("1 silent"), "{error}");
+        assert!(error.timed_out() && error.to_string().contains("1 without an answer"), "{error}");
     }
 }

@@ -8,21 +8,21 @@ use crate::name::DnsName;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
-    #[error("DNS has no record of a host at {}", names.join(", "))]
+    #[error("DNS has no SRV record of a host at {}", names.join(", "))]
     NoRecord { names: Vec<String> },
-    #[error("no DNS server answered the question for {name}: {cause}")]
+    #[error("no DNS server answered the query for {name}: {cause}")]
     NoServer { name: String, cause: String },
-    #[error("the DNS server failed with {rcode} on {name}")]
+    #[error("the DNS server answered {rcode} to the query for {name}")]
     Failed { name: String, rcode: String, code: u16 },
-    #[error("the DNS answer for {name} is of no use: {cause}")]
+    #[error("the DNS answer for {name} is invalid: {cause}")]
     Unusable { name: String, cause: String },
-    #[error("DNS has no address of {}", targets.join(", "))]
+    #[error("DNS has no address record of {}", targets.join(", "))]
     NoAddress { targets: Vec<String> },
-    #[error("DNS knows no zone that {name} would stand in")]
+    #[error("DNS has no zone that contains {name}")]
     NoZone { name: String },
     #[error("the SOA of the zone {zone} names no primary (its MNAME is the root)")]
     NoMname { zone: String },
-    #[error("this machine's DNS configuration is of no use: {cause}")]
+    #[error("this machine's DNS configuration cannot be used: {cause}")]
     Configuration { cause: String },
 }
 
@@ -44,17 +44,20 @@ impl FindError {
     /// The next step, in one sentence.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::NoRecord { .. } => "Publish a host in one of these domains, or name a host (client set-host).",
-            Self::NoServer { .. } => "See that a DNS server of this machine's configuration runs and can be reached.",
-            Self::Failed { .. } | Self::Unusable { .. } => {
-                "Look into the log of the DNS server that this machine asks."
+            Self::NoRecord { .. } => {
+                "Publish a host in one of these domains, or configure a host (quorate client set-host HOST --state \
+                 DIR)."
             }
+            Self::NoServer { .. } => "Check that a DNS server of this machine's configuration runs and can be reached.",
+            Self::Failed { .. } | Self::Unusable { .. } => "See the log of the DNS server that this machine uses.",
             Self::NoAddress { .. } => "Publish A or AAAA records of the host, or correct its name.",
-            Self::NoZone { .. } => "Correct the domain, or name the primary in the configuration (dns.primary).",
+            Self::NoZone { .. } => "Correct the domain, or set the primary in the configuration (dns.primary).",
             Self::NoMname { .. } => {
-                "Name the primary in the configuration (dns.primary), or correct the MNAME of the zone's SOA record."
+                "Set the primary in the configuration (dns.primary), or correct the MNAME of the zone's SOA record."
             }
-            Self::Configuration { .. } => "Name a DNS server and a search domain in /etc/resolv.conf, or as an option.",
+            Self::Configuration { .. } => {
+                "Set a DNS server and a search domain in /etc/resolv.conf, or give them as options."
+            }
         }
     }
 }

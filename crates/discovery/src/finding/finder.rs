@@ -1,6 +1,6 @@
 //! Discovers hosts by SRV records, with the system's resolver or given servers (R16, R17).
 //!
-//! Invariant: never caches an answer: each call asks DNS; and a search ends within
+//! Invariant: never caches an answer: each call queries DNS; and a search ends within
 //! [`crate::limits::SEARCH_TIMEOUT`].
 
 use std::net::{IpAddr, SocketAddr};
@@ -96,13 +96,13 @@ impl Finder {
     /// them. A target without an address is left out; where no target of a domain has an address, the search
     /// continues.
     ///
-    /// [`Search::result`] is [`FindError::NoRecord`] where every domain was asked and none has a record. It is
-    /// another error where a domain could not be asked, or its targets have no address, because it is then unknown
+    /// [`Search::result`] is [`FindError::NoRecord`] where every domain was queried and none has a record. It is
+    /// another error where a domain could not be queried, or its targets have no address, because it is then unknown
     /// whether there are hosts.
     pub async fn search_in<R: Rng + Send>(&self, service: &str, domains: &[DnsName], random: &mut R) -> Search {
         let mut asked = Vec::new();
         if domains.is_empty() {
-            let cause = "no domain is named, and the search list is empty".to_owned();
+            let cause = "no domain was given, and the search list is empty".to_owned();
             return Search { asked, result: Err(FindError::Configuration { cause }) };
         }
         let search =
@@ -110,7 +110,7 @@ impl Finder {
         let result = search.unwrap_or_else(|_| {
             Err(FindError::NoServer {
                 name: format!("{service} in {} domains", domains.len()),
-                cause: format!("no end within {SEARCH_TIMEOUT:?}"),
+                cause: format!("not completed within {SEARCH_TIMEOUT:?}"),
             })
         });
         Search { asked, result }
@@ -179,10 +179,10 @@ impl Finder {
             };
             let unusable = |cause| Err(FindError::Unusable { name: name.to_string(), cause });
             if passed.contains(&alias_of) {
-                return unusable(format!("its alias (CNAME) leads in a circle, back to {alias_of}"));
+                return unusable(format!("its aliases (CNAME) form a loop, back to {alias_of}"));
             }
             if passed.len() > ALIASES_MAX {
-                return unusable(format!("more than {ALIASES_MAX} aliases (CNAME) stand one behind the other"));
+                return unusable(format!("more than {ALIASES_MAX} aliases (CNAME) follow one another"));
             }
             passed.push(alias_of.clone());
             current = alias_of;
@@ -324,5 +324,5 @@ fn dangling(name: &DnsName, end: &DnsName) -> FindError {
 type Additional = Vec<(DnsName, IpAddr)>;
 
 fn silence(name: &DnsName) -> FindError {
-    FindError::NoServer { name: name.to_string(), cause: format!("no end within {SEARCH_TIMEOUT:?}") }
+    FindError::NoServer { name: name.to_string(), cause: format!("not completed within {SEARCH_TIMEOUT:?}") }
 }

@@ -19,7 +19,8 @@ pub struct FixedHost {
 /// The text does not name a host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no host: {cause}; write it like `node1.example.com:1688`, `192.0.2.1:1688` or `[2001:db8::1]:1688`"
+    "`{text}` is not a valid host: {cause}; write it like `node1.example.com:1688`, `192.0.2.1:1688` or \
+     `[2001:db8::1]:1688`"
 )]
 pub struct FixedHostError {
     pub text: String,
@@ -43,10 +44,10 @@ impl FromStr for FixedHost {
         }
         let (host, port) = if let Some(inside) = text.strip_prefix('[') {
             let (address, rest) = inside.split_once(']').ok_or_else(|| fail("the bracket is not closed"))?;
-            address.parse::<Ipv6Addr>().map_err(|_| fail("between the brackets is no IPv6 address"))?;
+            address.parse::<Ipv6Addr>().map_err(|_| fail("the text between the brackets is not an IPv6 address"))?;
             let port = match rest {
                 "" => None,
-                rest => Some(rest.strip_prefix(':').ok_or_else(|| fail("after the bracket is no port"))?),
+                rest => Some(rest.strip_prefix(':').ok_or_else(|| fail("the text after the bracket is not a port"))?),
             };
             (address, port)
         } else {

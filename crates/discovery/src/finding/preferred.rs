@@ -4,7 +4,7 @@
 //! A round ends with [`Preferred::answered`] or with [`NextStep::Exhausted`]; the next call of
 //! [`Preferred::next_step`] begins a new one.
 //!
-//! Invariant: never asks DNS more than once in a round, nor while the preferred host answers or a fixed host is set.
+//! Invariant: never queries DNS more than once in a round, nor while the preferred host answers or a fixed host is set.
 
 use std::collections::VecDeque;
 

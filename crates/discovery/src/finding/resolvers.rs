@@ -109,7 +109,7 @@ impl Resolvers {
     /// Uses only these servers, over UDP and TCP.
     pub(super) fn given(servers: &[SocketAddr], search: Vec<DnsName>) -> Result<Self, FindError> {
         if servers.is_empty() {
-            return Err(FindError::Configuration { cause: "no DNS server is named".to_owned() });
+            return Err(FindError::Configuration { cause: "no DNS server is configured".to_owned() });
         }
         let servers = servers.iter().map(|server| on_port(NameServerConfig::udp_and_tcp(server.ip()), server.port()));
         let mut options = ResolverOpts::default();
@@ -135,7 +135,7 @@ impl Resolvers {
         Ok(Self { resolver: resolver(config)?, each, search })
     }
 
-    /// Asks with the common resolver; where a server failed, asks each server in turn until one does not fail.
+    /// Queries with the common resolver; where a server failed, queries each server in turn until one does not fail.
     pub(super) async fn ask<T>(
         &self,
         question: impl Fn(TokioResolver) -> BoxFuture<'static, Result<T, NetError>>,

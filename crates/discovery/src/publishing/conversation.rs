@@ -61,16 +61,15 @@ impl<'a> Conversation<'a> {
         }
         match answered.zone {
             Some(zone) if is_authority => Ok(zone),
-            None if is_authority => Err(PublishError::Malformed { primary, cause: "it does not name its zone" }),
+            None if is_authority => Err(PublishError::Malformed { primary, cause: "it does not contain its zone" }),
             _ => Err(elsewhere),
         }
     }
 
     /// The records of a type at a name, and whether the server is authoritative for it.
     pub(super) async fn ask(&mut self, name: &DnsName, rtype: Rtype) -> Result<(RecordsAtName, bool), PublishError> {
-        let what = format!("the question for {name} {rtype}");
-        let question =
-            message::query(name, rtype).map_err(|_| PublishError::TooMany { what: "bytes of a question" })?;
+        let what = format!("the query for {name} {rtype}");
+        let question = message::query(name, rtype).map_err(|_| PublishError::TooMany { what: "bytes of a query" })?;
         let answer = self.exchange(question, Opcode::QUERY, name, what).await?;
         let malformed = |cause| PublishError::Malformed { primary: self.primary, cause };
         message::check_question(&answer, name, rtype).map_err(malformed)?;
@@ -85,7 +84,7 @@ impl<'a> Conversation<'a> {
         let what = format!("the update of {}", update.summary());
         match self.exchange(message, Opcode::UPDATE, &update.service_name, what).await {
             Ok(answer) if answer.header().rcode() == Rcode::NOERROR => Ok(()),
-            Ok(_) => Err(PublishError::Malformed { primary: self.primary, cause: "it says that the zone is no name" }),
+            Ok(_) => Err(PublishError::Malformed { primary: self.primary, cause: "the name of its zone is invalid" }),
             Err(error) => Err(error),
         }
     }
@@ -121,7 +120,7 @@ impl<'a> Conversation<'a> {
     fn count(&mut self) -> Result<(), PublishError> {
         self.exchanges += 1;
         if self.exchanges > EXCHANGES_MAX {
-            return Err(PublishError::TooMany { what: "exchanges in one conversation" });
+            return Err(PublishError::TooMany { what: "exchanges on one connection" });
         }
         Ok(())
     }

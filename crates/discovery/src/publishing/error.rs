@@ -15,28 +15,28 @@ pub enum PublishError {
     #[error(transparent)]
     Name(#[from] NameError),
 
-    #[error("records of others stand at {name}: {}", foreign.join(", "))]
+    #[error("{name} has SRV records of other hosts: {}", foreign.join(", "))]
     NameShared { name: DnsName, foreign: Vec<String> },
 
-    #[error("{name} is an alias (CNAME), so no SRV record can stand there")]
+    #[error("{name} is an alias (CNAME) and cannot have an SRV record")]
     Alias { name: DnsName },
 
-    #[error("no primary was found for {name}: {cause}")]
+    #[error("cannot find the primary for {name}: {cause}")]
     NoPrimary { name: DnsName, cause: FindError },
 
-    #[error("the primary {primary} was not found: {cause}")]
+    #[error("cannot resolve the primary {primary}: {cause}")]
     PrimaryNotFound { primary: String, cause: FindError },
 
-    #[error("the node's own name {name} is an alias (CNAME), and an SRV record must not name one")]
+    #[error("the node's name {name} is an alias (CNAME), which cannot be the target of an SRV record")]
     TargetAlias { name: DnsName },
 
     #[error("the primary {primary} cannot be reached: {cause}")]
     Unreachable { primary: String, cause: io::Error },
 
-    #[error("the primary {primary} gave no whole answer within {after:?}")]
+    #[error("the primary {primary} sent no complete answer within {after:?}")]
     Timeout { primary: String, after: Duration },
 
-    #[error("the primary {primary} closed the connection before its answer was whole: {cause}")]
+    #[error("the primary {primary} closed the connection before its answer was complete: {cause}")]
     Closed { primary: SocketAddr, cause: io::Error },
 
     #[error("the primary {primary} knows the key {key}, but with another secret (BADSIG)")]
@@ -45,38 +45,41 @@ pub enum PublishError {
     #[error("the primary {primary} does not know the key {key} with this algorithm (BADKEY)")]
     UnknownKey { primary: SocketAddr, key: DnsName },
 
-    #[error("the clocks differ (BADTIME): here it is {ours}, at the primary {primary} {}", seconds(*theirs))]
+    #[error(
+        "the clocks differ too much (BADTIME): this node's clock is {ours}, that of the primary {primary} is {}",
+        seconds(*theirs)
+    )]
     Clock { primary: SocketAddr, ours: u64, theirs: Option<u64> },
 
-    #[error("the primary {primary} refuses (REFUSED) {what}")]
+    #[error("the primary {primary} refused (REFUSED) {what}")]
     Refused { primary: SocketAddr, what: String },
 
-    #[error("{primary} has no authority over {name}")]
+    #[error("{primary} is not authoritative for {name}")]
     NotAuthoritative { primary: SocketAddr, name: DnsName },
 
-    #[error("the answer of {primary} is not signed, so it is not believed")]
+    #[error("the answer of {primary} is not signed and was rejected")]
     Unsigned { primary: SocketAddr },
 
-    #[error("the signature of the answer of {primary} is wrong, so it is not believed: {cause}")]
+    #[error("the signature of the answer of {primary} is invalid and the answer was rejected: {cause}")]
     Forged { primary: SocketAddr, cause: String },
 
     #[error("the answer of {primary} is malformed: {cause}")]
     Malformed { primary: SocketAddr, cause: &'static str },
 
-    #[error("more than is sensible: {what}")]
+    #[error("limit exceeded: {what}")]
     TooMany { what: &'static str },
 
     #[cfg(feature = "gss-tsig")]
     #[error(transparent)]
     Kerberos(#[from] kerberos::KerberosError),
 
-    #[error("the primary {primary} does not agree on a context with a ticket for {service}: {cause}")]
+    #[error("the primary {primary} accepted no security context with a ticket for {service}: {cause}")]
     ContextRefused { primary: SocketAddr, service: String, cause: String },
 
-    #[error("the primary {primary} refuses ({rcode}) {what} by the account {account}")]
+    #[error("the primary {primary} refused ({rcode}) {what} by the account {account}")]
     AccountRefused { primary: SocketAddr, account: String, rcode: String, what: String },
 
-    #[error("the primary {primary} failed with {rcode} on {what}")]
+    #[error("the primary {primary} answered {rcode} to {what}")]
     Server { primary: SocketAddr, rcode: String, code: u8, what: String },
 }
 
@@ -145,47 +148,48 @@ impl PublishError {
         match self {
             Self::Name(_) => "Correct the domain or the service name in the configuration.",
             Self::NameShared { .. } => {
-                "Set dns.share_name to publish beside them, name them in dns.known, or choose another service name."
+                "Set dns.share_name to publish beside them, list them in dns.known, or choose another service name."
             }
             Self::Alias { .. } => "Remove the alias, or choose another service name.",
             Self::TargetAlias { .. } => {
-                "Give the name that the alias points to as dns.target, or put addresses in the alias's place."
+                "Set dns.target to the name that the alias points to, or replace the alias by address records."
             }
             Self::NoPrimary { cause: cause @ FindError::Configuration { .. }, .. } => cause.advice(),
             Self::PrimaryNotFound { .. } => {
-                "Correct the MNAME of the zone's SOA record, give it an address, or name the primary (dns.primary)."
+                "Correct the MNAME of the zone's SOA record, give it an address, or set the primary in the \
+                 configuration (dns.primary)."
             }
-            Self::NoPrimary { .. } => "Name the primary in the configuration (dns.primary).",
+            Self::NoPrimary { .. } => "Set the primary in the configuration (dns.primary).",
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Closed { .. } => {
-                "See that the primary runs and that TCP port 53 is open to it; it is tried again by itself."
+                "Check that the primary runs and that its TCP port 53 is reachable; the node retries by itself."
             }
-            Self::WrongKey { .. } => "Give this node the key file whose secret the primary has.",
+            Self::WrongKey { .. } => "Install on this node the key file with the secret that the primary has.",
             Self::UnknownKey { .. } => {
                 "Add this key to the primary, or correct its name and algorithm in the key file."
             }
             Self::Clock { .. } => "Synchronise the clocks of this node and of the primary.",
             Self::Refused { .. } => "Allow this key's updates in the zone: `quorate dns zone` prints the policy.",
             Self::NotAuthoritative { .. } => {
-                "Name the server that holds the zone as primary in the configuration (dns.primary)."
+                "Set dns.primary in the configuration to the server that is authoritative for the zone."
             }
             Self::Unsigned { .. } | Self::Forged { .. } => {
-                "See what answers at the primary's address: it does not hold this node's key."
+                "Check which server has the primary's address: it does not have this node's key."
             }
             Self::Malformed { .. } | Self::TooMany { .. } => {
-                "See what answers at the primary's address: it does not answer as a DNS server should."
+                "Check which server has the primary's address: its answers are not valid DNS."
             }
             #[cfg(feature = "gss-tsig")]
             Self::Kerberos(error) => advice_on_kerberos(error),
             Self::ContextRefused { .. } => {
-                "See that the primary's host name (dns.primary, or the zone's SOA where that is an address) is the one that \
-                 its own keytab or account has, and that it takes GSS-TSIG."
+                "Check that the primary's host name (dns.primary, or the zone's SOA where that is an address) is the \
+                 name in its keytab or account, and that it accepts GSS-TSIG."
             }
             Self::AccountRefused { .. } => {
-                "In Active Directory the account that made a name first owns it: let all nodes use one shared service \
+                "In Active Directory the account that created a name owns it: let all nodes use one shared service \
                  account, or give this account the right to write the names."
             }
-            Self::Server { code: 2, .. } => "Look into the primary's log; it may not be allowed to write the zone.",
-            Self::Server { .. } => "Look into the primary's log, and see that it takes dynamic updates.",
+            Self::Server { code: 2, .. } => "See the primary's log; it may have no permission to write the zone.",
+            Self::Server { .. } => "See the primary's log, and check that it accepts dynamic updates.",
         }
     }
 }
@@ -211,25 +215,27 @@ fn of_kerberos(error: &kerberos::KerberosError) -> u32 {
 fn advice_on_kerberos(error: &kerberos::KerberosError) -> &'static str {
     use kerberos::KerberosError;
     match error {
-        KerberosError::Keytab { .. } => "Give a keytab that the daemon may read (dns.keytab).",
+        KerberosError::Keytab { .. } => "Set dns.keytab to a keytab that the daemon can read.",
         KerberosError::NotInKeytab { .. } => {
-            "Compare dns.principal with what `klist -k` shows of the keytab, or leave it out for the first one there."
+            "Compare dns.principal with the output of `klist -k` for the keytab, or omit it to use the first principal \
+             of the keytab."
         }
         KerberosError::Kdc { .. } => {
-            "See that a domain controller runs and that port 88 is open to it, and what krb5.conf says of the realm; it is \
-             tried again by itself."
+            "Check that a domain controller runs, that its port 88 is reachable, and the realm's entry in krb5.conf; \
+             the node retries by itself."
         }
         KerberosError::Clock { .. } => "Synchronise the clocks of this node and of the domain controllers.",
         KerberosError::WrongKey { .. } => {
-            "Make the keytab anew: the account's password was changed since, or the keytab is another account's."
+            "Create a new keytab: the account's password was changed after it was created, or it belongs to another \
+             account."
         }
-        KerberosError::UnknownAccount { .. } => "Correct dns.principal or make the account, and make the keytab anew.",
-        KerberosError::Disabled { .. } => "Enable the account, and let its password not expire.",
+        KerberosError::UnknownAccount { .. } => "Correct dns.principal or create the account, and create a new keytab.",
+        KerberosError::Disabled { .. } => "Enable the account, and set its password to never expire.",
         KerberosError::UnknownService { .. } => {
-            "Name the primary as the directory knows it, by its full host name (dns.primary); where that is an address, the \
-             name is the one in the zone's SOA."
+            "Set dns.primary to the primary's full host name as the directory has it; where it is an address, the name \
+             in the zone's SOA is used."
         }
-        _ => "Look into krb5.conf and the domain controller's log.",
+        _ => "See krb5.conf and the domain controller's log.",
     }
 }
 

@@ -44,7 +44,7 @@ pub enum Algorithm {
 
 /// The key file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} of the key file: {cause}; it should be what `tsig-keygen -a hmac-sha256 NAME` writes")]
+#[error("line {line} of the key file: {cause}; create the key file with `tsig-keygen -a hmac-sha256 NAME`")]
 pub struct KeyFileError {
     /// The line of the error, counted from 1.
     pub line: usize,
@@ -64,7 +64,7 @@ impl TsigKey {
         }
         let key_name = name.wire().try_to_name().map_err(|_| fail("the key's name is too long"))?;
         let key = domain::tsig::Key::new(algorithm.of_signature(), secret, key_name, None, None)
-            .map_err(|_| fail("the key is of no use"))?;
+            .map_err(|_| fail("the key cannot be used"))?;
         Ok(Self { name, algorithm, key: Arc::new(key) })
     }
 
@@ -89,7 +89,7 @@ impl TsigKey {
                 Some(Token::Word("algorithm")) if algorithm.is_none() => {
                     let word = tokens.word("an algorithm")?;
                     let found = Algorithm::named(word).ok_or_else(|| {
-                        tokens.fail(format!("`{word}` is none of hmac-sha256, hmac-sha384, hmac-sha512"))
+                        tokens.fail(format!("`{word}` is not one of hmac-sha256, hmac-sha384, hmac-sha512"))
                     })?;
                     algorithm = Some(found);
                 }
@@ -176,10 +176,10 @@ impl<'a> Tokens<'a> {
     fn unexpected(&self, wanted: &str, found: Option<Token<'_>>) -> KeyFileError {
         let found = match found {
             None => "the file ends",
-            Some(Token::Open) => "`{` stands there",
-            Some(Token::Close) => "`}` stands there",
-            Some(Token::Semicolon) => "`;` stands there",
-            Some(Token::Word(_) | Token::Quoted(_)) => "another word stands there",
+            Some(Token::Open) => "`{` was found",
+            Some(Token::Close) => "`}` was found",
+            Some(Token::Semicolon) => "`;` was found",
+            Some(Token::Word(_) | Token::Quoted(_)) => "another word was found",
         };
         self.fail(format!("expected {wanted}, but {found}"))
     }

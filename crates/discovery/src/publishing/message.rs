@@ -85,9 +85,9 @@ fn rdata(srv: &Srv) -> SrvData<&domain::base::Name<Vec<u8>>> {
 pub(super) fn check_header(answer: &Incoming, id: u16, opcode: Opcode) -> Result<(), Malformed> {
     let header = answer.header();
     if !header.qr() {
-        Err("it is no answer")
+        Err("it is not an answer")
     } else if header.id() != id {
-        Err("it has the id of another question")
+        Err("it has the id of another query")
     } else if header.opcode() != opcode {
         Err("it answers another operation")
     } else if header.tc() {
@@ -101,7 +101,7 @@ pub(super) fn check_header(answer: &Incoming, id: u16, opcode: Opcode) -> Result
 pub(super) fn check_question(answer: &Incoming, name: &DnsName, rtype: Rtype) -> Result<(), Malformed> {
     let question = answer.sole_question().map_err(|_| "it does not repeat the question")?;
     let same = DnsName::from_wire(question.qname()) == *name && question.qtype() == rtype;
-    if same { Ok(()) } else { Err("it answers another question") }
+    if same { Ok(()) } else { Err("it answers another query") }
 }
 
 /// The content of the TSIG record at the end, not verified yet: the error, and the server's time where the record
@@ -135,7 +135,7 @@ pub(super) fn read(answer: &Incoming, name: &DnsName) -> Result<RecordsAtName, M
     let (_, answers, authority, _) = answer.sections().map_err(|_| UNREADABLE)?;
     for (position, record) in answers.chain(authority).enumerate() {
         if position >= RECORDS_MAX {
-            return Err("it has more records than is sensible");
+            return Err("it has too many records");
         }
         let record = record.map_err(|_| UNREADABLE)?;
         let (owner, ttl_seconds) = (DnsName::from_wire(&record.owner()), record.ttl().as_secs());

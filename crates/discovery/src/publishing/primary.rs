@@ -21,7 +21,7 @@ pub enum Primary {
 
 /// The text does not name a primary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no DNS server; write it like `ns1.example.com`, `192.0.2.53:53` or `[2001:db8::53]:53`")]
+#[error("`{text}` is not a valid DNS server; write it like `ns1.example.com`, `192.0.2.53:53` or `[2001:db8::53]:53`")]
 pub struct PrimaryError {
     pub text: String,
 }

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delegation_names_every_server_and_gives_addresses_where_nobody_else_can() {
+    fn a_delegation_names_every_server_and_gives_glue_addresses_where_needed() {
         let address = vec!["192.0.2.1".parse().unwrap()];
         let servers = [(name("node1.hosts.test"), address.clone()), (name("node2.example.test"), address)];
         assert_eq!(

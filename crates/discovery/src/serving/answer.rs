@@ -132,7 +132,7 @@ impl Reply {
     }
 }
 
-/// The content of the zone at one moment.
+/// The content of the zone at one time.
 struct Contents<'a> {
     delegated: &'a Delegated,
     snapshot: &'a Snapshot,

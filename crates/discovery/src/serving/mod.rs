@@ -1,5 +1,5 @@
 //! The cluster as the DNS server of its own zone: a site delegates one name once, and every node answers for it with
-//! the hosts that are ready at that moment.
+//! the hosts that are ready at that time.
 
 mod answer;
 mod response_limit;

@@ -21,12 +21,13 @@ pub enum DelegatedError {
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(
-        "the service name {service_name} does not stand in the delegated zone {zone}; delegate it or a name above it"
+        "the service name {service_name} is not in the delegated zone {zone}: delegate the service name or a name \
+         above it"
     )]
     Outside { zone: DnsName, service_name: DnsName },
 }
 
-/// The content of the zone at one moment, as this server has it.
+/// The content of the zone at one time, as this server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The nodes that serve the zone, at most [`crate::limits::HOSTS_MAX`]; the parent zone should name the same

@@ -35,7 +35,7 @@ async fn r16_hosts_are_found_in_order_with_their_addresses_interleaved() {
 }
 
 #[tokio::test]
-async fn r17_the_search_list_is_asked_domain_by_domain() {
+async fn r17_the_search_list_is_queried_domain_by_domain() {
     let named = Named::start(RECORDS).await;
     let mut random = StdRng::seed_from_u64(1);
     let listed = Finder::with_servers(&[named.address], vec![name("off.example.test"), name(ZONE)]).unwrap();
@@ -63,7 +63,7 @@ async fn an_alias_at_the_services_name_is_followed_bounded_and_without_circles()
     for domain in ["site.example.test", "twice.example.test"] {
         assert_eq!(find(domain).await.unwrap().len(), 3, "{domain}");
     }
-    for (domain, said) in [("round.example.test", "in a circle"), ("long0.example.test", "more than 8 aliases")] {
+    for (domain, said) in [("round.example.test", "form a loop"), ("long0.example.test", "more than 8 aliases")] {
         let error = find(domain).await.unwrap_err();
         assert!(matches!(error, FindError::Unusable { .. }) && error.to_string().contains(said), "{domain}: {error}");
     }
@@ -73,7 +73,7 @@ async fn an_alias_at_the_services_name_is_followed_bounded_and_without_circles()
 }
 
 #[tokio::test]
-async fn r17_the_search_goes_on_past_a_domain_whose_targets_have_no_address_and_says_what_was_asked() {
+async fn r17_the_search_continues_past_a_domain_whose_targets_have_no_address_and_says_what_was_queried() {
     let named = Named::start(&format!("{RECORDS}_vlmcs._tcp.stale SRV 0 0 1688 nowhere\n")).await;
     let mut random = StdRng::seed_from_u64(1);
     let domains = [name("empty.example.test"), name("stale.example.test"), name(ZONE), name("off.example.test")];

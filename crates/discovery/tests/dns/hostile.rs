@@ -124,17 +124,17 @@ fn another_question(question: &[u8]) -> Vec<u8> {
 async fn a_hostile_primary_gives_an_error_that_names_what_is_wrong() {
     let table: Vec<(&str, Answer, &str)> = vec![
         ("wrong id", answer(wrong_id), "id of another"),
-        ("no answer", answer(<[u8]>::to_vec), "no answer"),
+        ("no answer", answer(<[u8]>::to_vec), "not an answer"),
         ("truncated", answer(|question| echoed(question, TRUNCATED, [0; 3], &[])), "truncated"),
         ("cut", answer(|question| question[..7].to_vec()), "shorter than a header"),
         ("empty", answer(|_| Vec::new()), "shorter than a header"),
-        ("another question", answer(another_question), "another question"),
+        ("another question", answer(another_question), "another query"),
         ("looping name", answer(looping_name), "cannot be read"),
         ("looping alias", answer(looping_alias), "alias"),
-        ("huge", answer(huge), "more records than is sensible"),
+        ("huge", answer(huge), "too many records"),
         ("more than it has", answer(more_than_it_has), "cannot be read"),
-        ("no zone", answer(|question| echoed(question, AUTHORITATIVE, [0; 3], &[])), "does not name its zone"),
-        ("no authority", answer(|question| echoed(question, [0x80, 0], [1, 0, 0], &soa())), "no authority"),
+        ("no zone", answer(|question| echoed(question, AUTHORITATIVE, [0; 3], &[])), "does not contain its zone"),
+        ("no authority", answer(|question| echoed(question, [0x80, 0], [1, 0, 0], &soa())), "not authoritative"),
         ("failing", answer(|question| echoed(question, [0x84, 2], [0; 3], &[])), "SERVFAIL"),
     ];
     for (case, answer, said) in table {

@@ -84,7 +84,7 @@ async fn a_zone_whose_soa_names_no_primary_or_a_dead_one_is_told_apart_from_no_z
 }
 
 #[tokio::test]
-async fn an_alias_in_the_place_of_the_nodes_own_name_is_told_apart_from_one_in_the_place_of_the_service() {
+async fn an_alias_at_the_nodes_name_is_distinguished_from_one_at_the_service_name() {
     let named = Named::start("node1 CNAME elsewhere\nelsewhere A 192.0.2.9\n_aliased._tcp CNAME other\n").await;
     let error = named.publisher(1).publish(&desired(1, 60), now()).await.unwrap_err();
     assert!(matches!(&error, PublishError::TargetAlias { name } if *name == target(1)), "{error}");

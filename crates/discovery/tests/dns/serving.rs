@@ -87,7 +87,7 @@ async fn a_node_that_is_no_longer_ready_is_gone_from_the_next_answer() {
 }
 
 #[tokio::test]
-async fn rubbish_and_idle_connections_keep_nobody_from_being_answered() {
+async fn invalid_and_idle_connections_do_not_keep_others_from_being_answered() {
     let (address, _sender, _running) = start(ready(&[1])).await;
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     for rubbish in [&[][..], &[0; 11], &[0xFF; 1232], &[0x80; 12]] {
@@ -108,7 +108,7 @@ async fn rubbish_and_idle_connections_keep_nobody_from_being_answered() {
 }
 
 #[tokio::test]
-async fn where_one_server_has_failed_another_is_asked() {
+async fn where_one_server_failed_another_is_queried() {
     let (failing, sender, _one) = start(ready(&[])).await;
     sender.send(None).unwrap();
     let (knowing, _sender, _other) = start(ready(&[1, 2])).await;

@@ -19,7 +19,7 @@ pub enum RecordsError {
     #[error(transparent)]
     TooLarge(#[from] storage::ValueTooLarge),
     /// The writing thread ended before it reported the outcome.
-    #[error("the records stopped being written: start again")]
+    #[error("writing the records failed earlier: restart the service")]
     Stopped,
     /// A record cannot be decoded.
     #[error("the records are damaged ({what}): restore them from a backup")]

@@ -84,7 +84,7 @@ impl Records {
         let (done, outcome) = oneshot::channel();
         let report = move |result| {
             drop(turn);
-            // A caller that was dropped finds the result on record when it asks again.
+            // A caller that was dropped finds the result in the records when it repeats the request.
             drop(done.send(result));
         };
         self.writer.append(change.batch, report).await;
@@ -218,7 +218,7 @@ fn check(path: &[u8], value: &[u8]) -> Result<(), RecordsError> {
     } else {
         return Err(damaged("a record of an unknown kind"));
     };
-    if place == path { Ok(()) } else { Err(damaged("the place of a record")) }
+    if place == path { Ok(()) } else { Err(damaged("the path of a record")) }
 }
 
 fn direct_key_path(id: KeyId) -> Vec<u8> {

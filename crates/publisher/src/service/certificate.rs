@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_renewed_certificate_takes_the_place_of_the_one_before_it() {
+    fn a_renewed_certificate_replaces_the_previous_one() {
         let (publisher, key) = (PublisherId([1; 16]), SigningKey::from_bytes(&[2; 32]));
         let shown = Shown::signed(publisher, &key).unwrap();
         let now = || shown.now.read().unwrap().cert.clone();

@@ -38,7 +38,7 @@ type OperationResult = Result<Report, OperationError>;
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// No service listens on the socket.
-    #[error("no service answers at {path}: {source}")]
+    #[error("cannot connect to the publisher's service at {path}: {source}")]
     NotReached {
         /// The path of the socket.
         path: String,
@@ -46,10 +46,12 @@ pub enum AskError {
         source: io::Error,
     },
     /// The service closed the connection. Whether the operation was performed is unknown.
-    #[error("the service ended before it answered: look whether it was done, and ask again ({0})")]
+    #[error(
+        "the service stopped before it answered ({0}): check whether the operation was done, and run the command again"
+    )]
     Broken(io::Error),
     /// The service runs another version.
-    #[error("the service does not understand this command, or is not understood: run the same version of both ({0})")]
+    #[error("the service and this command do not understand each other: run the same version of both ({0})")]
     Version(serde_json::Error),
 }
 
@@ -75,7 +77,7 @@ pub async fn ask(
     serde_json::from_slice(&answer).map_err(AskError::Version)
 }
 
-/// Creates the socket, and returns the future that serves it until the service is told to stop.
+/// Creates the socket, and returns the future that serves it until the service is stopped.
 pub(super) fn serve(
     path: &Path,
     shared: SharedPublisher,
@@ -122,7 +124,7 @@ async fn answer(mut stream: UnixStream, shared: &SharedPublisher) -> io::Result<
 async fn perform_question(question: &[u8], publisher: &Publisher) -> OperationResult {
     let understood = serde_json::from_slice::<CommandRequest>(question);
     let CommandRequest { operation, passphrase } = understood.map_err(|error| {
-        OperationError::refused(format_args!("the service is of another version than this command ({error})"))
+        OperationError::refused(format_args!("the service and this command have different versions ({error})"))
     })?;
     let passphrase = passphrase.map(Passphrase::new).transpose().map_err(OperationError::usage)?;
     perform(publisher, operation, passphrase).await

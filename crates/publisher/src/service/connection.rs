@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_on_which_nothing_is_asked_is_closed() {
+    async fn a_connection_without_requests_is_closed() {
         let (mut connection, _theirs) = connection();
         assert!(waits(&mut connection).await);
         advance(IDLE_TIMEOUT - MOMENT).await;

@@ -11,7 +11,9 @@ pub enum ServeError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// No catalog was signed yet, so groups and platform classes are not defined.
-    #[error("no catalog was signed yet: sign one first, it names groups and platforms")]
+    #[error(
+        "no catalog was signed yet, so groups and platforms are unknown: sign one with `quorate publisher catalog sign`"
+    )]
     NoCatalog,
     /// The service's certificate could not be issued, or is invalid.
     #[error("the certificate of the service: {0}")]
@@ -23,7 +25,7 @@ pub enum ServeError {
         path: PathBuf,
     },
     /// The operating system refused to listen.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address, or the path of the socket.
         address: String,

@@ -21,7 +21,7 @@ use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_DEADLINE};
 /// The most connections with a finished handshake that wait to be served.
 const WAITING_MAX: usize = 16;
 
-/// Returns the future that accepts connections until the service is told to stop, and the channel on which they
+/// Returns the future that accepts connections until the service is stopped, and the channel on which they
 /// arrive.
 pub(super) fn accept(
     listener: TcpListener,
@@ -62,7 +62,7 @@ async fn take(
 ) -> Option<(TcpStream, ConnectionSlots)> {
     let ((stream, address), permit) = accept_within(slots, || listener.accept()).await?;
     let Some(slot) = sources.admit(address.ip()) else {
-        tracing::debug!(source = %address.ip(), "a source has all its connections");
+        tracing::debug!(source = %address.ip(), "a source has reached its limit of connections");
         return None;
     };
     Some((stream, (slot, permit)))
@@ -74,11 +74,11 @@ async fn handshake(stream: TcpStream, acceptor: TlsAcceptor, slots: ConnectionSl
     match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(Connection::new(stream, address, slots)),
         Ok(Err(error)) => {
-            tracing::debug!(source = %address, %error, "no TLS");
+            tracing::debug!(source = %address, %error, "the TLS handshake failed");
             None
         }
         Err(_) => {
-            tracing::debug!(source = %address, "no TLS in time");
+            tracing::debug!(source = %address, "the TLS handshake timed out");
             None
         }
     }

@@ -117,7 +117,7 @@ impl Service {
         tasks.spawn(async move {
             let incoming = ReceiverStream::new(connections);
             if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped(stopping)).await {
-                tracing::error!(%error, "the service ended");
+                tracing::error!(%error, "the service stopped");
             }
         });
         Ok(Self { address, stop, tasks, broken, socket, shown })
@@ -147,7 +147,7 @@ impl Service {
     pub async fn failed(&mut self) -> &'static str {
         tokio::select! {
             () = self.broken.notified() => "the records cannot be written",
-            _ = self.tasks.join_next() => "a part of the service ended",
+            _ = self.tasks.join_next() => "a task of the service ended",
         }
     }
 
@@ -175,7 +175,7 @@ async fn renew(publisher: Arc<Publisher>, shown: Arc<Shown>) {
             .and_then(|activation_key| shown.renew(trust.publisher, activation_key));
         match renewed {
             Ok(()) => tracing::info!("the certificate of the service was renewed"),
-            Err(error) => tracing::error!(%error, "the certificate of the service was not renewed"),
+            Err(error) => tracing::error!(%error, "the certificate of the service could not be renewed"),
         }
     }
 }

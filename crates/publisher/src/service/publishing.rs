@@ -29,7 +29,7 @@ impl Publishing for Answers {
             Ok(answers) => {
                 let answered = answers.answers();
                 let (activated, released) = (answered.answers.len(), answered.released.len());
-                tracing::info!(source = %caller.address, activated, released, "nodes were answered");
+                tracing::info!(source = %caller.address, activated, released, "activation requests were answered");
                 activate_reply::Outcome::Answers(answers.encode().into())
             }
             Err(ActivateError::Refused(refusals)) => {
@@ -77,7 +77,7 @@ impl Answers {
         let caller = caller.ok_or_else(|| Status::internal("a request without a connection"))?.clone();
         let open = caller.open();
         let turn = self.sources.request(caller.address).await;
-        let turn = turn.map_err(|_| Status::unavailable("the service is stopping: ask again later"))?;
+        let turn = turn.map_err(|_| Status::unavailable("the service is stopping: try again later"))?;
         Ok((caller, open, turn))
     }
 }
@@ -92,6 +92,6 @@ fn malformed(error: impl std::fmt::Display) -> Status {
 
 /// An internal failure of the publisher. The cause is logged and not sent to the client.
 fn failed(error: &dyn std::error::Error) -> Status {
-    tracing::error!(%error, "a request could not be answered");
-    Status::unavailable("the publisher cannot answer now: ask again later, with the same request")
+    tracing::error!(%error, "a request failed");
+    Status::unavailable("the publisher cannot answer now: try again later with the same request")
 }

@@ -22,7 +22,7 @@ impl SharedPublisher {
     }
 }
 
-/// Returns when the service is told to stop.
+/// Returns when the service is stopped.
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
     // The wait also ends when the sender was dropped, because then the service is gone.
     let _stopped_or_gone = stopping.wait_for(|stopping| *stopping).await;

@@ -200,7 +200,7 @@ fn without_a_catalog_nothing_is_activated() {
 }
 
 #[test]
-fn of_many_concurrent_activations_as_many_get_a_place_as_there_are_places() {
+fn of_many_concurrent_activations_as_many_succeed_as_there_are_slots() {
     let world = World::with_catalog();
     let key = world.key(R31);
     let World { _temporary, publisher, .. } = world;
@@ -228,7 +228,7 @@ fn of_many_concurrent_activations_as_many_get_a_place_as_there_are_places() {
 }
 
 #[test]
-fn a_caller_that_goes_away_takes_no_place_from_the_records() {
+fn a_caller_that_disconnects_uses_no_activation_slot() {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 40, reactivations: 0 });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

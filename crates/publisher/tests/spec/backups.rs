@@ -119,7 +119,7 @@ fn what_is_torn_altered_newer_or_anothers_is_refused_and_nothing_is_touched() {
     assert!(matches!(refused(&other), RestoreError::OtherPublisher { .. }));
     let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!files.iter().any(|name| name.to_str().unwrap().starts_with("records")), "{files:?}");
-    restore(&folder, &saved).expect("the whole file is sound");
+    restore(&folder, &saved).expect("the complete file is valid");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::world::{World, asked, node_key, request, run};
 const R31: KeyLimits = KeyLimits { hosts: 6, reactivations: 9 };
 
 #[test]
-fn r31_a_changed_machine_that_proves_its_earlier_key_keeps_its_place() {
+fn r31_a_changed_machine_that_proves_its_earlier_key_keeps_its_slot() {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 1, reactivations: 1 });
     world.activate([request(&key, 1, 1)]).unwrap();
@@ -23,7 +23,11 @@ fn r31_a_changed_machine_that_proves_its_earlier_key_keeps_its_place() {
         asked.node = 1;
         HostActivationRequest::sign(asked, &node_key(2), Some(&node_key(previous)))
     };
-    assert_eq!(world.refusals([changed(1, 9)]), [(1, Reason::HostsUsedUp { limit: 1 })], "a key that holds no place");
+    assert_eq!(
+        world.refusals([changed(1, 9)]),
+        [(1, Reason::HostsUsedUp { limit: 1 })],
+        "a key without an activation slot"
+    );
     let answers = world.activate([changed(2, 1)]).unwrap();
     assert_eq!(answers.answers[0].reactivations_left, 0);
     let [host] = <[_; 1]>::try_from(world.hosts(&key)).unwrap();
@@ -56,7 +60,7 @@ fn exchange(
 }
 
 #[test]
-fn r31_a_released_place_is_used_again_also_by_a_request_of_the_same_file() {
+fn r31_a_released_slot_is_used_again_also_by_a_request_of_the_same_file() {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 2, reactivations: 9 });
     world.activate([request(&key, 1, 1), request(&key, 2, 1)]).unwrap();
@@ -95,7 +99,7 @@ fn a_release_that_the_node_did_not_sign_for_this_publisher_frees_nothing() {
 }
 
 #[test]
-fn a_blocked_key_still_takes_places_back() {
+fn a_blocked_key_still_accepts_released_slots() {
     let world = World::with_catalog();
     let key = world.key(R31);
     world.activate([request(&key, 1, 1)]).unwrap();

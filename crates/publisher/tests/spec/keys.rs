@@ -45,7 +45,7 @@ fn a_key_is_extended_within_bounds_and_never_cut() {
 }
 
 #[test]
-fn r31_the_place_of_a_dead_host_is_freed_and_used_again() {
+fn r31_the_slot_of_a_dead_host_is_freed_and_used_again() {
     let world = World::with_catalog();
     let key = world.key(ONE);
     let free = |machine| run(world.publisher.free(key.key_id(), MachineDigest([machine; 8])));
@@ -59,7 +59,7 @@ fn r31_the_place_of_a_dead_host_is_freed_and_used_again() {
 }
 
 #[test]
-fn r31_a_host_that_lost_its_place_comes_back_with_what_it_had_spent() {
+fn r31_a_host_that_lost_its_slot_returns_with_its_spent_reactivations() {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 2, reactivations: 2 });
     let free = || run(world.publisher.free(key.key_id(), MachineDigest([1; 8]))).unwrap();

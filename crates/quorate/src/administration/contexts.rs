@@ -67,7 +67,12 @@ impl Context {
     /// Reads the context with this name. It is an error if there is none.
     pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
         let known = if is_name(name) { Self::saved(name)? } else { None };
-        known.ok_or_else(|| anyhow!("there is no saved context {name:?}: `quorate cluster login` makes one"))
+        known.ok_or_else(|| {
+            anyhow!(
+                "there is no saved context {name:?}: create it with `quorate cluster login HOST:1690 --context {name} \
+                 --token TOKEN`"
+            )
+        })
     }
 
     /// Reads the context with this name; `None` if there is none.
@@ -93,10 +98,13 @@ impl Context {
             Some(default) => Ok(all.swap_remove(default)),
             None if all.len() == 1 => Ok(all.swap_remove(0)),
             None if all.is_empty() => Err(anyhow!(
-                "no context is saved, so there is no certificate to show at {address}: \
-                 `quorate cluster login {address} --token T` makes one"
+                "cannot authenticate to {address}: no context is saved; create one with `quorate cluster login \
+                 {address} --token TOKEN`"
             )),
-            None => Err(anyhow!("none of the saved contexts is for {address}, and none is the default: name one")),
+            None => Err(anyhow!(
+                "cannot choose a certificate for {address}: no saved context has this address and none is named \
+                 {DEFAULT:?}; select one with --context NAME"
+            )),
         }
     }
 
@@ -196,7 +204,8 @@ impl Context {
         let identity = Identity::from_pem_knowing(&certificate?, key, &authority?, &known).context(whose)?;
         let Subject::Person { .. } = identity.subject() else {
             return Err(anyhow!(
-                "the certificate of context {} is {}'s: log in as a person",
+                "the certificate of context {} was issued to {}, not to a person: log in again with a token for a \
+                 person",
                 self.name,
                 identity.subject()
             ));
@@ -221,7 +230,11 @@ fn file(folder: &Path, name: &str, kind: &str) -> PathBuf {
 fn folder() -> anyhow::Result<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
-    Ok(config.context("neither XDG_CONFIG_HOME nor HOME says where contexts are saved")?.join("quorate/contexts"))
+    Ok(config
+        .context(
+            "cannot find the folder of saved contexts: neither XDG_CONFIG_HOME nor HOME is set to an absolute path",
+        )?
+        .join("quorate/contexts"))
 }
 
 #[cfg(test)]

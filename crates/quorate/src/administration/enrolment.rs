@@ -43,7 +43,7 @@ pub(crate) struct Login {
     context: String,
     #[command(flatten)]
     force: ForceArgs,
-    /// Encrypt the private key with a password: asked for, or taken from QUORATE_CONTEXT_PASSWORD.
+    /// Encrypt the private key with a password, typed at the terminal or taken from QUORATE_CONTEXT_PASSWORD.
     #[arg(long)]
     password: bool,
 }
@@ -51,7 +51,10 @@ pub(crate) struct Login {
 impl Login {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         if !contexts::is_name(&self.context) {
-            let what = anyhow!("--context {:?}: give letters, digits and -_.", self.context);
+            let what = anyhow!(
+                "--context {:?}: use only letters, digits, `-`, `_` and `.`, and do not begin with a dot",
+                self.context
+            );
             return Err(Failure::usage(what));
         }
         let token = self.token.required()?;
@@ -64,7 +67,7 @@ impl Login {
         let asked = EnrollRequest { request: request.into(), name: self.name.clone(), ..EnrollRequest::default() };
         let reply = enroll(&self.address, &token, asked, output)?;
         Identity::from_pem(reply.certificate.as_bytes(), key.as_bytes(), reply.authority.as_bytes())
-            .context("what the cluster answered is no certificate for this key")?;
+            .context("the cluster's response does not contain a certificate for this key")?;
         let key = match &password {
             Some(password) => key_password::encrypt(&key, password)?,
             None => key,
@@ -82,7 +85,7 @@ impl Login {
         output.result(
             &json!({ "context": self.context, "name": self.name, "role": role, "file": file }),
             format_args!(
-                "{} is {} of the cluster at {}. Use it with\n  --admin {}",
+                "Logged in as {} with role {} on the cluster at {}. Use this context with\n  --admin {}",
                 self.name, role, self.address, self.context
             ),
         );
@@ -115,7 +118,10 @@ pub(crate) fn join(
     };
     let reply = reply.map_err(refused)?;
     if Authority::fingerprint_of(&reply.authority).map_err(anyhow::Error::from)? != token.authority() {
-        return Err(anyhow!("the authority that {address} sent is another one than the token names").into());
+        return Err(anyhow!(
+            "the authority certificate that {address} sent does not match the fingerprint in the token"
+        )
+        .into());
     }
     Ok(Joined { reply, key })
 }
@@ -136,7 +142,8 @@ fn ask(
     block_on(async {
         let connector = transport::pinned(token.authority(), CONNECT_TIMEOUT).map_err(anyhow::Error::from)?;
         let endpoint = Endpoint::from_shared(format!("http://{address}"));
-        let endpoint = endpoint.map_err(|_| Failure::usage(anyhow!("{address:?} is no HOST:PORT")))?;
+        let endpoint =
+            endpoint.map_err(|_| Failure::usage(anyhow!("{address:?} is not an address of the form HOST:PORT")))?;
         let endpoint = endpoint.timeout(TIMEOUT);
         let channel = endpoint.connect_with_connector(connector.clone()).await;
         let mut channel = channel.map_err(|error| unreached(address, &error))?;
@@ -147,7 +154,10 @@ fn ask(
                 Err(status) if is_lost(&status) && Instant::now() < until => status,
                 answer => return Ok(answer.map(Response::into_inner)),
             };
-            output.remark(format_args!("{address}: the reply was lost ({}); asking again", cause(&lost)));
+            output.remark(format_args!(
+                "{address}: the connection failed before the reply arrived ({}); sending the request again",
+                cause(&lost)
+            ));
             channel = loop {
                 sleep(REPEAT_PAUSE).await;
                 match endpoint.connect_with_connector(connector.clone()).await {

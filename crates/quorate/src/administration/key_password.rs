@@ -13,7 +13,7 @@ use pkcs8::{
 };
 use zeroize::Zeroizing;
 
-/// Environment variable with the password; where it is set, there is no question at the terminal.
+/// Environment variable with the password; where it is set, the terminal is not used.
 const VARIABLE: &str = "QUORATE_CONTEXT_PASSWORD";
 
 /// Password for a new key: from the command line or the variable, or typed twice at the terminal.
@@ -22,15 +22,15 @@ pub(crate) fn new_password() -> anyhow::Result<Zeroizing<String>> {
         return Ok(given);
     }
     let first = typed("Password for the private key: ")?;
-    if first.is_empty() || typed("Once more: ")? != first {
-        return Err(anyhow!("the two passwords differ, or are empty: nothing was done"));
+    if first.is_empty() || typed("Repeat the password: ")? != first {
+        return Err(anyhow!("the two passwords differ or are empty: nothing was changed"));
     }
     Ok(first)
 }
 
 /// Encrypts the key with a password; the result is in PEM.
 pub(crate) fn encrypt(plain_pem: &str, password: &str) -> anyhow::Result<Zeroizing<String>> {
-    let failed = |error: pkcs8::Error| anyhow!("the key cannot be encrypted: {error}");
+    let failed = |error: pkcs8::Error| anyhow!("cannot encrypt the private key: {error}");
     let (_, plain) = SecretDocument::from_pem(plain_pem).map_err(|error| failed(error.into()))?;
     let mut random = [[0; 16]; 2];
     random.iter_mut().try_for_each(|bytes| getrandom::fill(bytes)).context("no randomness")?;
@@ -49,16 +49,17 @@ pub(crate) fn encrypt(plain_pem: &str, password: &str) -> anyhow::Result<Zeroizi
 
 /// The decrypted key in PEM; the password comes from the command line, the variable or the terminal.
 pub(crate) fn decrypt(pem: &[u8], whose: &str) -> anyhow::Result<Zeroizing<String>> {
-    let text = std::str::from_utf8(pem).context("the key is no PEM")?;
-    let (_, document) = SecretDocument::from_pem(text).map_err(|error| anyhow!("the key is no PEM: {error}"))?;
+    let text = std::str::from_utf8(pem).context("cannot decrypt the private key: it is not in PEM format")?;
+    let (_, document) = SecretDocument::from_pem(text)
+        .map_err(|error| anyhow!("cannot decrypt the private key: it is not in PEM format: {error}"))?;
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes());
-    let encrypted = encrypted.map_err(|error| anyhow!("the key is malformed: {error}"))?;
+    let encrypted = encrypted.map_err(|error| anyhow!("cannot decrypt the private key: it is malformed: {error}"))?;
     let password = match given() {
         Some(given) => given,
         None => typed(&format!("Password of {whose}: "))?,
     };
     let plain = encrypted.decrypt(password.as_bytes());
-    let plain = plain.map_err(|_| anyhow!("the password of {whose} is another one"))?;
+    let plain = plain.map_err(|_| anyhow!("wrong password for {whose}"))?;
     plain.to_pem(PrivateKeyInfoRef::PEM_LABEL, LineEnding::LF).context("the key is malformed")
 }
 
@@ -79,7 +80,9 @@ fn given() -> Option<Zeroizing<String>> {
 
 fn typed(question: &str) -> anyhow::Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
-        return Err(anyhow!("the key has a password and nobody is there to type it: set {VARIABLE}"));
+        return Err(anyhow!(
+            "the private key is encrypted and stdin is not a terminal: set {VARIABLE} to its password"
+        ));
     }
-    rpassword::prompt_password(question).map(Zeroizing::new).context("cannot ask for the password")
+    rpassword::prompt_password(question).map(Zeroizing::new).context("cannot read the password from the terminal")
 }

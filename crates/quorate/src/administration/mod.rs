@@ -33,10 +33,9 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
     /// The node's administration: unix:PATH of the socket in its data folder, a saved context's name, or HOST[:PORT].
-    #[arg(long, env = "QUORATE_ADMIN", value_name = "PLACE", default_value = "unix:/var/lib/quorate/admin.sock")]
+    #[arg(long, env = "QUORATE_ADMIN", value_name = "ADDRESS", default_value = "unix:/var/lib/quorate/admin.sock")]
     admin: Address,
-    /// Over the network, present the certificate of this saved context, instead of the one that belongs to the
-    /// address.
+    /// Over the network, present the certificate of this saved context instead of the one saved for the address.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 }
@@ -62,8 +61,8 @@ impl FromStr for Address {
             None if let Ok(address) = text.parse::<Ipv6Addr>() => Ok(Self::Afar(format!("[{address}]:{PORT}"))),
             None if contexts::is_name(text) => Ok(Self::Context(text.into())),
             _ => Err(anyhow!(
-                "give unix:PATH, as in unix:/var/lib/quorate/admin.sock, HOST[:PORT], or the name of a context that \
-                 `quorate cluster login` saved"
+                "expected unix:PATH (for example unix:/var/lib/quorate/admin.sock), HOST[:PORT], or the name of a \
+                 context that `quorate cluster login` saved"
             )),
         }
     }
@@ -82,9 +81,10 @@ impl AdminArgs {
     /// The same administration, with the certificate of this saved context.
     pub(crate) fn with_context(self, name: &str) -> anyhow::Result<Self> {
         match self.admin {
-            Address::Socket(_) => {
-                Err(anyhow!("whoever may open a node's own socket is an administrator: a user is of no use there"))
-            }
+            Address::Socket(_) => Err(anyhow!(
+                "no user can be given for a Unix socket: every account that may open the node's socket acts as \
+                 administrator"
+            )),
             _ => Ok(Self { context: Some(name.into()), ..self }),
         }
     }
@@ -130,7 +130,9 @@ impl AdminArgs {
                 // The argument is neither a socket nor a saved context, so it is the name of a host.
                 None => {
                     let reached = at(&format!("{name}:{PORT}"), None).await;
-                    reached.map_err(|why| anyhow!("there is no context {name:?}, and as a host: {why}"))
+                    reached.map_err(|why| {
+                        anyhow!("no context named {name:?} is saved, and connecting to it as a host name failed: {why}")
+                    })
                 }
             },
         }
@@ -161,9 +163,11 @@ async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin>
         // leader.
         match timeout(RENEWAL_TIMEOUT, renew(&mut admin, context)).await {
             Ok(Ok(())) => {}
-            Ok(Err(why)) => tracing::warn!("the certificate of this context ends soon and was not renewed: {why:#}"),
+            Ok(Err(why)) => {
+                tracing::warn!("the certificate of this context expires soon and could not be renewed: {why:#}")
+            }
             Err(_) => {
-                tracing::warn!("the certificate of this context ends soon and was not renewed: no answer in time")
+                tracing::warn!("the certificate of this context expires soon and could not be renewed: timed out")
             }
         }
     }

@@ -37,8 +37,8 @@ impl Reach {
                 channel.map_err(|error| {
                     let cause = cause(&error);
                     anyhow!(
-                        "no node answers at unix:{} ({cause}); is it running, and may this user open the socket? \
-                         Another one is named by --admin unix:PATH",
+                        "cannot connect to the node at unix:{} ({cause}): check that the node runs and that this user \
+                         may open the socket, or name another socket with --admin unix:PATH",
                         path.display()
                     )
                 })
@@ -52,7 +52,7 @@ impl Reach {
                 if let Some(key) = connector.seen_key()
                     && let Err(why) = context.keep_node_key(key)
                 {
-                    tracing::warn!("the node's key was not kept: {why:#}");
+                    tracing::warn!("cannot save the node's public key in the context: {why:#}");
                 }
                 Ok(channel)
             }

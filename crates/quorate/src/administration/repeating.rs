@@ -99,7 +99,7 @@ impl Service<http::Request<Body>> for Repeating {
         if !REPEATED.contains(&call) {
             return self.channel.call(request).map(|response| response.map_err(Into::into)).boxed();
         }
-        // `poll_ready` was called on this channel, so it takes the request; the clone in its place is polled before
+        // `poll_ready` was called on this channel, so it takes the request; the clone that replaces it is polled before
         // its use.
         let fresh = self.channel.clone();
         let channel = std::mem::replace(&mut self.channel, fresh);
@@ -168,7 +168,9 @@ async fn repeat(reach: &Reach, kept: &Kept, mut cause: String) -> Result<Respons
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(REPEAT_PAUSE);
     while Instant::now() < until {
-        progress.set_message(format!("{reach}: the reply was lost ({cause}); asking again"));
+        progress.set_message(format!(
+            "{reach}: the connection failed before the reply arrived ({cause}); sending the request again"
+        ));
         let attempt = async {
             let channel = reach.connect().await.ok()?;
             match remembers(channel.clone()).await? {
@@ -200,8 +202,8 @@ async fn remembers(channel: Channel) -> Option<bool> {
 
 fn unknown(cause: &str) -> Response {
     Status::unknown(format!(
-        "whether this was carried out is not known: the reply was lost ({cause}). Look at what it should have changed before you \
-         repeat it"
+        "the outcome of the request is unknown: the connection failed before the reply arrived ({cause}). Check \
+         whether the change was made before you repeat the command"
     ))
     .into_http()
 }
@@ -238,7 +240,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_call_is_asked_again_or_is_one_that_need_not_be() {
+    fn every_call_is_repeated_or_listed_as_not_repeated() {
         let calls = PROTO.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next());
         let mut calls: Vec<_> = calls.collect();
         let mut known: Vec<_> = REPEATED.iter().chain(&ASKED_ONCE).copied().collect();
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_that_is_asked_again_exists_and_is_answered_with_one_message() {
+    fn every_repeated_call_exists_and_has_one_reply_message() {
         for call in REPEATED {
             let is_call = |line: &&str| line.trim_start().starts_with(&format!("rpc {call}("));
             let line = PROTO.lines().find(is_call).unwrap_or_else(|| panic!("{call} is no call"));

@@ -13,7 +13,10 @@ pub(crate) fn unreached(address: &str, error: &(dyn Error + 'static)) -> anyhow:
     match certificates(&cause) {
         Some(why) => anyhow!("{address}: {why} ({cause})"),
         None => {
-            anyhow!("no node answers at {address} ({cause}); is it running, and does it listen there (admin.listen)?")
+            anyhow!(
+                "cannot connect to {address} ({cause}): check that the node runs and that its admin.listen has this \
+                 address"
+            )
         }
     }
 }
@@ -26,11 +29,14 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
 /// A readable sentence for a TLS error; `None` for an error that has none.
 pub(super) fn certificates(cause: &str) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 5] = [
-        ("received fatal alert: CertificateExpired", "the node says that our certificate has expired: log in again"),
-        ("received fatal alert", "the node does not take our certificate: it is another cluster's"),
+        (
+            "received fatal alert: CertificateExpired",
+            "the node refused the client certificate because it has expired: log in again",
+        ),
+        ("received fatal alert", "the node refused the client certificate: it was issued by another cluster"),
         ("invalid peer certificate: Expired", "the certificate of the node has expired"),
         ("invalid peer certificate: certificate expired", "the certificate of the node has expired"),
-        ("invalid peer certificate", "what answers there is no node of the cluster that we know"),
+        ("invalid peer certificate", "the server's certificate was not issued by the authority of the saved cluster"),
     ];
     KNOWN.iter().find(|(said, _)| cause.contains(said)).map(|(_, why)| *why)
 }

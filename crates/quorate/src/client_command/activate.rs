@@ -28,8 +28,8 @@ With --state the product is that of the installed key (`quorate client install-k
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Activate {
-    /// The host: a name or an IP address, IPv6 in brackets; the default port is 1688. Without it: the host that was
-    /// set (`client set-host`), else the one that answered last, else those that DNS names.
+    /// The host: a name or an IP address, IPv6 in brackets; the default port is 1688. Without it: the configured host
+    /// (`client set-host`), else the cached host, else the hosts that DNS names.
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "publisher")]
     host: Option<HostAddress>,
     #[command(flatten)]
@@ -74,7 +74,7 @@ impl Activate {
         let state = StateFolder::open(folder)?;
         match state.channel().cloned() {
             None => Err(Failure::usage(anyhow!(
-                "no key is installed in {}: quorate client install-key KEY --state DIR --trust FILE",
+                "no key is installed in {}: install one with `quorate client install-key KEY --state DIR --trust FILE`",
                 folder.display()
             ))),
             Some(Channel::Volume { product, .. }) => {
@@ -85,8 +85,8 @@ impl Activate {
             Some(channel @ Channel::Direct { .. }) => {
                 if self.host.is_some() || self.discovery.is_given() {
                     return Err(Failure::usage(anyhow!(
-                        "a direct key is installed, and hosts know nothing of it: give --publisher HOST:PORT, or \
-                         install the product's setup key"
+                        "cannot activate with a host: a direct key is installed, which only the publisher accepts; \
+                         give --publisher HOST:PORT, or install the product's setup key"
                     )));
                 }
                 let service = self.service()?;
@@ -102,12 +102,13 @@ impl Activate {
         Ok(Some(Service { address, authorities }))
     }
 
-    /// R20: one attempt of the machine whose state is kept. Tries the host that was set, else the one that answered
-    /// last, else those that DNS names, in turn.
+    /// R20: one attempt of the machine whose state is kept. Tries the configured host, else the cached host, else the
+    /// hosts that DNS names, in turn.
     fn ask_as_set_up(&self, folder: &Path, product: &str, trust: Trust, output: &Output) -> CommandResult {
         if self.publisher.is_some() {
             return Err(Failure::usage(anyhow!(
-                "a setup key is installed: this machine asks hosts, not its publisher"
+                "cannot activate with the publisher: a setup key is installed, which only hosts accept; omit \
+                 --publisher"
             )));
         }
         let host = self.host.as_ref().map(|host| host.to_string().parse()).transpose().map_err(Failure::usage)?;

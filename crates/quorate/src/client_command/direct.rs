@@ -31,7 +31,7 @@ pub(super) fn activate(
     let service = match (check, publisher) {
         (Ok(()), _) => return Ok(activated(&state, channel.product().as_str(), output)),
         (Err(error), None) => {
-            let why = anyhow!("{error} ({}): give --publisher HOST:PORT", error.status());
+            let why = anyhow!("{error} ({}): name the publisher's service with --publisher HOST:PORT", error.status());
             return Err(if error == DirectError::NotYet { Failure::usage(why) } else { why.into() });
         }
         (Err(_), Some(service)) => service,
@@ -76,7 +76,7 @@ fn activated(state: &StateFolder, product: &str, output: &Output) -> ExitCode {
             "activated": true, "channel": "direct", "product": product,
             "status": "0x00000000", "cmid": state.cmid().to_string(),
         }),
-        format_args!("{product} is activated directly: no host is asked."),
+        format_args!("{product} is activated by its publisher; hosts are not used."),
     );
     ExitCode::SUCCESS
 }

@@ -23,10 +23,10 @@ Exit code 0: a host can be reached. 1: none can. 3: DNS names none (0x8007232B),
 /// How hosts are looked up in DNS.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DiscoveryArgs {
-    /// Look in this domain; several times for several, in this order. Default: the system's search list.
+    /// Look up hosts in this domain; may be repeated, and the order is kept. Default: the system's search list.
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<DnsName>,
-    /// Ask this DNS server, in place of the system's.
+    /// Query this DNS server instead of the system's.
     #[arg(long, value_name = "ADDRESS:PORT")]
     server: Vec<SocketAddr>,
     /// Service and protocol of the SRV records.
@@ -140,7 +140,7 @@ fn not_found(error: &LookupError, asked: &[AskedName], output: &Output) -> Comma
             "hosts": [], "status": status.to_string(), "words": status.words(), "advice": advice,
             "error": error.to_string(), "asked": asked_json(asked),
         }),
-        format_args!("{said}No host was found: {error} ({status})\n  {advice}"),
+        format_args!("{said}No host was found in DNS: {error} ({status})\n  {advice}"),
     );
     Ok(ExitCode::from(EXIT_NOT_REACHED))
 }

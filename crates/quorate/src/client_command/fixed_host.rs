@@ -14,7 +14,7 @@ Examples:
   quorate client set-host node1.example.com --state DIR
   quorate client set-host 192.0.2.1:1700 --state DIR
   quorate client set-host [2001:db8::1] --state DIR
-  quorate client clear-host --state DIR            hosts are looked for in DNS again";
+  quorate client clear-host --state DIR            hosts are looked up in DNS again";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetHost {
@@ -41,7 +41,8 @@ impl SetHost {
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let host = self.host.to_string();
         StateFolder::open(&self.state)?.set_host(self.host)?;
-        output.result(&json!({ "host": host, "found_by": "fixed" }), format_args!("Only {host} is asked from now on."));
+        output
+            .result(&json!({ "host": host, "found_by": "fixed" }), format_args!("This machine now uses only {host}."));
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -54,7 +55,7 @@ impl ClearHost {
     pub(crate) fn run(&self, output: &Output) -> CommandResult {
         check_is_made(&self.state)?;
         StateFolder::open(&self.state)?.clear_host()?;
-        let text = "Hosts are looked for in DNS again; the one that answered last is forgotten.";
+        let text = "This machine now looks up hosts in DNS; the cached host was removed.";
         output.result(&json!({ "host": null, "found_by": null }), text);
         Ok(ExitCode::SUCCESS)
     }

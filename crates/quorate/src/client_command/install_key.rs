@@ -20,8 +20,8 @@ Examples:
   quorate client install-key P2G7F-PE64X-4W6Y2-EA7W3-NR56K --state DIR --trust trust.toml
   quorate client install-key --key-file FILE --state DIR --trust trust.toml --product server-standard-2
 
-A setup key is public, one for each product edition: with it the machine asks hosts. A direct key is for one machine or
-a few: with it the machine asks its publisher. The one that was installed last counts.";
+A setup key is public, one for each product edition: hosts activate a machine that has it. A direct key is for one or
+a few machines, which their publisher activates. The key that was installed last is used.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallKey {
@@ -32,7 +32,7 @@ pub(crate) struct InstallKey {
     state: PathBuf,
     #[command(flatten)]
     trust: TrustArg,
-    /// The product that a direct key is for. Default: the product that is set up.
+    /// The product that a direct key is for. Default: the product whose setup key is installed.
     #[arg(long, value_name = "NAME")]
     product: Option<Name>,
 }

@@ -8,9 +8,9 @@ use crate::output::{CommandResult, Output};
 pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate client rearm --state DIR
-  quorate client generalize --state DIR            before the machine's disk becomes an image
+  quorate client generalize --state DIR            before the machine's disk is copied as an image
 
-Exit code 0: done. 1: no rearm is left (generalize does the rest all the same), or the rights are missing.";
+Exit code 0: done. 1: no rearm is left (generalize still makes its other changes), or permission was denied.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rearm {

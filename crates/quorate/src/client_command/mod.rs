@@ -19,10 +19,10 @@ use crate::output::{CommandResult, Output};
 /// Commands of a client machine.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Activate this machine: ask one host once, or the publisher where a direct key is installed.
+    /// Activate this machine: one attempt with a host, or with the publisher where a direct key is installed.
     ///
     /// Exit code 0: activated. 1: below the threshold (0xC004F038), refused, or the answer could not be verified. 2:
-    /// a mistake in the command line, an address, the trust file or the product. 3: no host or publisher was reached.
+    /// an invalid command line, address, trust file or product. 3: no host or publisher could be reached.
     #[command(after_help = activate::EXAMPLES)]
     Activate(activate::Activate),
     /// List the hosts that DNS names, in the order in which a client tries them, and whether each can be reached.
@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Make the direct key unreadable on this machine, once it has activated the machine.
     #[command(after_help = remove_key::EXAMPLES)]
     ClearKey(remove_key::ClearKey),
-    /// Show whether this machine is licensed, for how long, when it asks next, and which host.
+    /// Show whether this machine is licensed, for how long, when it sends its next request, and to which host.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
     /// Keep this machine activated: a service that sends each request when it is due, until SIGTERM.
@@ -49,10 +49,10 @@ pub(crate) enum Command {
     /// Prepare this machine as an image for others: a new CMID, no identity, no licence; the key stays.
     #[command(after_help = life::EXAMPLES)]
     Generalize(life::Generalize),
-    /// Ask one host only, without looking in DNS.
+    /// Use one host only, without DNS lookups.
     #[command(after_help = fixed_host::EXAMPLES)]
     SetHost(fixed_host::SetHost),
-    /// Look for hosts in DNS again, and forget the host that answered last.
+    /// Look up hosts in DNS again, and remove the cached host.
     #[command(after_help = fixed_host::EXAMPLES)]
     ClearHost(fixed_host::ClearHost),
 }

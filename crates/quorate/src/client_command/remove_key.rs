@@ -7,11 +7,11 @@ use crate::output::{CommandResult, Output};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate client clear-key --state DIR       the machine stays activated; to activate it anew, install the key again
-  quorate client remove-key --state DIR      the machine is activated by nobody from now on
+  quorate client clear-key --state DIR       the machine stays activated; to activate it again, install the key again
+  quorate client remove-key --state DIR      the machine is no longer licensed
 
-A setup key is public, and nothing of it needs to be cleared. A direct key is for a machine or a few: whoever reads it may use
-what is left of it. To remove it gives no place back: its publisher does that.";
+A setup key is public and does not need to be cleared. A direct key is for one or a few machines: whoever reads it can
+use its remaining activations. Removing it does not free its activation: only the publisher can free it.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoveKey {

@@ -145,10 +145,10 @@ impl fmt::Display for ActivateText<'_> {
         row(f, "found by", report.found_by)?;
         row(f, "node key", report.answer.node_key.as_ref())?;
         row(f, "CMID", Some(&report.cmid))?;
-        row(f, "asks again in", report.answer.activation_interval_minutes.map(Minutes))?;
+        row(f, "retries in", report.answer.activation_interval_minutes.map(Minutes))?;
         row(f, "renews every", report.answer.renewal_interval_minutes.map(Minutes))?;
         row(f, "log entry", report.answer.log_index)?;
-        row(f, "place in entry", report.answer.offset)?;
+        row(f, "offset in entry", report.answer.offset)?;
         row(f, "request PDU bytes", report.answer.request_pdu_bytes)?;
         row(f, "answer PDU bytes", report.answer.response_pdu_bytes)
     }

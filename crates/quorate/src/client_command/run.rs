@@ -21,8 +21,8 @@ Examples:
   quorate client run --state /var/lib/quorate-client
   quorate client run --state DIR --log json
 
-It asks when it is time: every two hours until the machine is licensed, then every seven days. What other commands change
-in the state folder counts at once.";
+It sends a request every two hours until the machine is licensed, then every seven days. Changes by other commands
+in the state folder take effect at once.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
@@ -30,8 +30,8 @@ pub(crate) struct Run {
     machine: ClientStateArgs,
     #[command(flatten)]
     discovery: DiscoveryArgs,
-    /// Ask a host at once. Otherwise the first request waits for a random time of up to a minute, so that machines
-    /// that start together spread out.
+    /// Send the first request at once. Otherwise the first request waits for a random time of up to a minute, so that
+    /// machines that start together spread out.
     #[arg(long)]
     now: bool,
     /// Form of the log lines on standard error.
@@ -81,7 +81,7 @@ async fn until_told(client: &mut Client, at_once: bool, log: &Log) -> anyhow::Re
         };
         say(&event);
     }
-    tracing::info!("told to stop");
+    tracing::info!("stopping, as requested by a signal");
     let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
     Ok(())
 }
@@ -101,7 +101,7 @@ fn say(event: &Event) {
     match event {
         Event::Sent(sent) => say_sent(sent),
         Event::Answered(answered) => say_answered(answered),
-        Event::Failed { status, error } => tracing::warn!(%status, error, "no host gave an answer that counts"),
+        Event::Failed { status, error } => tracing::warn!(%status, error, "no host gave a valid answer"),
         Event::StateChanged { before, after, reason } => {
             let status = reason.map(|reason| reason.to_string());
             tracing::info!(before = before.name(), after = after.name(), status, "the state changed");

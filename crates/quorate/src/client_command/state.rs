@@ -71,7 +71,7 @@ pub(super) fn check_is_made(state: &Path) -> Result<(), Failure> {
     }
     let folder = state.display();
     Err(Failure::usage(anyhow!(
-        "{folder} holds no state of a client machine, and none was made: `quorate client install-key KEY --state {folder} \
-         --trust FILE` makes one"
+        "{folder} contains no client state, and none was created: create it with `quorate client install-key KEY \
+         --state {folder} --trust FILE`"
     )))
 }

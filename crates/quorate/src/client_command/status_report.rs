@@ -79,10 +79,10 @@ impl fmt::Display for StatusText<'_> {
         let Self(status) = self;
         let standing = status.standing;
         let words = match standing.state {
-            LicenseState::OutOfBoxGrace => "not activated yet, in its first grace",
+            LicenseState::OutOfBoxGrace => "not activated yet, in its first grace period",
             LicenseState::Licensed => "licensed",
-            LicenseState::OutOfToleranceGrace => "to be activated again: the hardware changed",
-            LicenseState::Notification => "not licensed: the grace or the licence is over",
+            LicenseState::OutOfToleranceGrace => "in a grace period because its hardware changed: activate it again",
+            LicenseState::Notification => "not licensed: the grace period or the licence has expired",
             LicenseState::Unlicensed => "not licensed: no key is installed",
         };
         match &status.product {
@@ -99,7 +99,7 @@ impl fmt::Display for StatusText<'_> {
         let found = status.found_by.name();
         row(
             "host",
-            Some(status.host.as_ref().map_or_else(|| "as DNS says".into(), |host| format!("{host} ({found})"))),
+            Some(status.host.as_ref().map_or_else(|| "looked up in DNS".into(), |host| format!("{host} ({found})"))),
         )?;
         row("last attempt", standing.last_status.map(|status| format!("{} ({status})", status.words())))?;
         row("rearms left", Some(standing.rearms_left.to_string()))?;

@@ -38,8 +38,10 @@ impl TrustArg {
         match (&self.trust, state.map(StateFolder::trust_file)) {
             (Some(path), _) => Ok(TrustFile { path: path.clone() }),
             (None, Some(path)) if path.exists() => Ok(TrustFile { path }),
-            (None, Some(_)) => bail!("no publisher is known in this state folder yet: give --trust FILE"),
-            (None, None) => bail!("give --trust FILE: the publisher's public keys and catalog"),
+            (None, Some(_)) => bail!("this state folder contains no trust file yet: give --trust FILE"),
+            (None, None) => {
+                bail!("a trust file with the publisher's public keys and catalog is needed: give --trust FILE")
+            }
         }
     }
 }
@@ -57,8 +59,8 @@ impl TrustFile {
         let mut text = String::new();
         // Reads one byte more than the limit, so that a longer file is detected.
         let limit = TRUST_TEXT_BYTES_MAX as u64 + 1;
-        let file = File::open(&self.path).with_context(|| format!("{}: cannot be opened", name()))?;
-        file.take(limit).read_to_string(&mut text).with_context(|| format!("{}: cannot be read", name()))?;
+        let file = File::open(&self.path).with_context(|| format!("cannot open {}", name()))?;
+        file.take(limit).read_to_string(&mut text).with_context(|| format!("cannot read {}", name()))?;
         Ok(text)
     }
 
@@ -81,8 +83,8 @@ impl TrustFile {
         let find = || -> anyhow::Result<ProductId> {
             let opened = opened(trust)?;
             let product = opened.catalog.product(name);
-            let product =
-                product.ok_or_else(|| anyhow!("its catalog has no product of that name; it has {}", names(opened)))?;
+            let product = product
+                .ok_or_else(|| anyhow!("its catalog does not contain this product; it contains {}", names(opened)))?;
             Ok(ProductId::derive(trust.publisher, product.name.as_str()))
         };
         find().with_context(|| self.name())
@@ -92,7 +94,9 @@ impl TrustFile {
 fn opened(trust: &Trust) -> anyhow::Result<&OpenedCatalog> {
     match &trust.catalog {
         Some(opened) => Ok(opened),
-        None => bail!("it has no catalog, so nothing can be activated: get one with the catalog from the publisher"),
+        None => bail!(
+            "it contains no catalog, so nothing can be activated: get a trust file with the catalog from the publisher"
+        ),
     }
 }
 

@@ -57,7 +57,7 @@ fn install(file: &std::path::Path, trust: String, admin: &AdminArgs, output: &Ou
     let reply = admin.ask(async |admin| admin.install_catalog(request).await)?;
     output.result(
         &json!({ "publisher": reply.publisher, "publisher_id": reply.publisher_id, "serial": reply.serial }),
-        format_args!("Catalog {} of {} is installed on the cluster.", reply.serial, reply.publisher),
+        format_args!("Catalog {} of publisher {} is installed on the cluster.", reply.serial, reply.publisher),
     );
     Ok(())
 }
@@ -67,14 +67,17 @@ fn show(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
     let mut catalogs = Vec::new();
     let mut texts = Vec::new();
     for signed in &reply.signed_catalogs {
-        let opened = SignedCatalog::open(signed).context("the node sent a catalog that does not verify")?;
+        let opened =
+            SignedCatalog::open(signed).context("the signature of the catalog that the node sent is not valid")?;
         let (catalog, fingerprint) = (&opened.catalog, Fingerprint(opened.publisher));
         catalogs.push(catalog_text::json(catalog, Some(fingerprint)));
         let (name, serial) = (catalog.publisher_name(), catalog.serial());
         texts.push(format!("{name} ({fingerprint}), serial {serial}\n\n{}", catalog_text::text(catalog)));
     }
     if texts.is_empty() {
-        texts.push("No catalog is installed: quorate catalog install FILE --trust FINGERPRINT".into());
+        texts.push(
+            "No catalog is installed. Install one with `quorate catalog install FILE --trust FINGERPRINT`.".into(),
+        );
     }
     output.result(&json!({ "catalogs": catalogs }), texts.join("\n\n"));
     Ok(())

@@ -12,13 +12,13 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  quorate console                       on a node: its address
-  quorate console --admin lab           from afar; a reader may
+  quorate console                       on a node: the address of its page
+  quorate console --admin lab           over the network; the role reader is enough
 
-By default the console answers on its own machine only. Where a node asks for tickets (console.auth) one is in the address: good
-once, within a minute. The page is plain HTTP: over a network that is not to be trusted use an SSH tunnel.";
+By default the console listens on loopback only. Where a node requires tickets (console.auth), the address holds one:
+valid once, within a minute. The page is plain HTTP: over an untrusted network use an SSH tunnel.";
 
-/// Print the address of the node's page for administrators.
+/// Print the address of the node's web console.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
@@ -33,7 +33,7 @@ impl Command {
         let valid_s = (reply.valid_s > 0).then_some(reply.valid_s);
         output.result(&json!({ "url": reply.url, "ticket_valid_s": valid_s }), &reply.url);
         if let Some(valid_s) = valid_s {
-            output.aside(format_args!("The address is good once, within {valid_s} s."));
+            output.aside(format_args!("The address is valid once, within {valid_s} s."));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -59,17 +59,17 @@ fn json(reply: &CountReply) -> serde_json::Value {
 
 fn text(reply: &CountReply) -> String {
     if reply.applications.is_empty() {
-        return "No catalog is installed: quorate catalog install FILE --trust FINGERPRINT".into();
+        return "No catalog is installed. Install one with `quorate catalog install FILE --trust FINGERPRINT`.".into();
     }
     let mut rows = table([
         "application",
         "count",
-        "remembered at most",
+        "cache limit",
         "product",
         "group",
         "threshold",
-        "met",
-        "falls below (UTC)",
+        "reached",
+        "below threshold (UTC)",
     ]);
     for application in &reply.applications {
         for (index, product) in application.products.iter().enumerate() {
@@ -93,9 +93,9 @@ fn text(reply: &CountReply) -> String {
 fn falls_below(product: &ProductCount) -> String {
     match (product.falls_below_at_ms, product.falls_below_by_trend_ms) {
         (None, _) => String::new(),
-        (Some(at), None) => format!("{}, if nobody asks", time_text::second(at)),
+        (Some(at), None) => format!("{} without renewals", time_text::second(at)),
         (Some(at), Some(trend)) => {
-            format!("{}, if nobody asks; {} as it goes", time_text::second(at), time_text::second(trend))
+            format!("{} without renewals; {} by the current trend", time_text::second(at), time_text::second(trend))
         }
     }
 }

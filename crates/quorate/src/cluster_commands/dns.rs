@@ -18,27 +18,27 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  quorate dns status                              whose each record is, in every domain
-  quorate dns publish                             in the domain of each node's own name
+  quorate dns status                              the owner of each record, in every domain
+  quorate dns publish                             in the domain of each node's dns.target
   quorate dns publish --domain example.com --domain branch.example.com:10:50
   quorate dns withdraw
-  quorate dns zone                                lines for a zone file, and the policy of a BIND
+  quorate dns zone                                lines for a zone file, and the update policy for BIND
 
-A node publishes itself if its configuration has dns.target and a key, and only while it may answer clients.";
+A node publishes its record if its configuration has dns.target and a TSIG key or keytab, and only while it may answer
+clients.";
 
 /// Commands for the cluster's records in DNS.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Show each record under the service's name, and whose it is: own, member, dead, known, foreign, or missing.
+    /// Show each SRV record of the service with its owner: own, member, dead, known, foreign, or missing.
     Status {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Turn publishing on for the whole cluster, and correct all records now.
+    /// Turn publishing on for the whole cluster, and update all records now.
     Publish {
-        /// DOMAIN or DOMAIN:PRIORITY:WEIGHT; several times for several. Without it the list of domains stays as it
-        /// is.
+        /// DOMAIN or DOMAIN:PRIORITY:WEIGHT; may be repeated. Without it the list of domains is not changed.
         #[arg(long, value_name = "DOMAIN")]
         domain: Vec<PublishDomain>,
         #[command(flatten)]
@@ -49,8 +49,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Print the records as lines of a zone file, and the update policy for a BIND that takes updates from the nodes
-    /// instead.
+    /// Print the records as lines of a zone file, and the update policy for a BIND server that accepts updates from the
+    /// nodes.
     Zone {
         #[command(flatten)]
         admin: AdminArgs,
@@ -74,7 +74,8 @@ impl Command {
                     &json!({ "lines": reply.lines.lines().collect::<Vec<_>>(), "update_policy": reply.update_policy }),
                     // The output is a valid zone file: every line that is no record is a comment.
                     format_args!(
-                        "{}; In place of these lines, a BIND takes updates from the nodes (keys named after them):\n{}",
+                        "{}; Instead of these lines, BIND can accept updates from the nodes (the keys have the nodes' \
+                         names):\n{}",
                         reply.lines,
                         policy.trim_end()
                     ),
@@ -114,7 +115,10 @@ fn settle(changes: Vec<SettingValue>, admin: &AdminArgs, output: &Output) -> Com
     let nobody = reply.nodes.iter().all(|node| !node.passed_over.is_empty());
     output.result(&settled_json(&reply), settled_text(&reply));
     if nobody {
-        return Err(anyhow!("no node brought its records in line: see why above, or `quorate cluster status`").into());
+        return Err(anyhow!(
+            "no node could update its DNS records: see the reasons above, and `quorate cluster status`"
+        )
+        .into());
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -140,14 +144,14 @@ fn settled_json(reply: &DnsSettleReply) -> Value {
 }
 
 fn settled_text(reply: &DnsSettleReply) -> comfy_table::Table {
-    let mut rows = table(["node", "domain", "what became of it"]);
+    let mut rows = table(["node", "domain", "result"]);
     for node in &reply.nodes {
         if !node.passed_over.is_empty() {
             rows.add_row([node.node.to_string(), String::new(), node.passed_over.clone()]);
         }
         for domain in &node.domains {
             let mut what = match (domain.error.as_str(), domain.changes.as_slice()) {
-                ("", []) => "as wanted already".to_owned(),
+                ("", []) => "unchanged".to_owned(),
                 ("", changes) => changes.join("\n"),
                 (error, _) => format!("{error} (0x{:08X})", domain.status),
             };
@@ -179,7 +183,7 @@ fn status_json(reply: &DnsStatusReply) -> Value {
 }
 
 fn status_text(reply: &DnsStatusReply) -> String {
-    let mut rows = table(["domain", "target", "port", "priority", "weight", "whose", "seen to"]);
+    let mut rows = table(["domain", "target", "port", "priority", "weight", "owner", "last checked"]);
     let mut errors = String::new();
     for domain in &reply.domains {
         for record in &domain.records {

@@ -21,9 +21,9 @@ Examples:
   quorate settings set clients.port 1700 --node 2
   quorate settings get --node 2
 
-Changes take effect at once: on every node, or on the one that --node names.
+Changes take effect at once, on every node or on the node given with --node.
 
-Exit: 0 done; 1 refused, or the node cannot follow what was set; 2 no such setting or value.";
+Exit: 0 done; 1 refused, or a node cannot apply the new value; 2 no such setting or value.";
 
 /// Commands for the settings of the cluster and of its nodes.
 #[derive(Debug, clap::Subcommand)]
@@ -82,7 +82,7 @@ pub(crate) fn set(
     let reply = admin.ask(async |admin| admin.change_settings(request).await)?;
     let of = node.map_or_else(|| "every node".to_owned(), |node| format!("node {node}"));
     if !reply.problem.is_empty() {
-        return Err(anyhow!("{name} is set, and {of} does not follow: {}", reply.problem).into());
+        return Err(anyhow!("{name} is set, but could not be applied on {of}: {}", reply.problem).into());
     }
     output.result(&serde_json::json!({ "settings": { name: value } }), format_args!("{name} is {value:?} on {of}."));
     Ok(())
@@ -92,10 +92,13 @@ fn get(name: Option<&str>, node: Option<u64>, admin: &AdminArgs, output: &Output
     let wanted = name.map(str::parse::<Setting>).transpose().map_err(Failure::usage)?;
     match wanted {
         Some(setting) if setting.is_of_node() && node.is_none() => {
-            return Err(Failure::usage(anyhow!("`{}` is of one node: name it with --node", setting.name())));
+            return Err(Failure::usage(anyhow!(
+                "`{}` is a setting of one node: name the node with --node",
+                setting.name()
+            )));
         }
         Some(setting) if !setting.is_of_node() && node.is_some() => {
-            return Err(Failure::usage(anyhow!("`{}` is of the whole cluster: leave --node out", setting.name())));
+            return Err(Failure::usage(anyhow!("`{}` is a setting of the whole cluster: omit --node", setting.name())));
         }
         _ => {}
     }

@@ -86,16 +86,16 @@ impl Cluster {
     /// Starts the nodes and forms the cluster.
     fn form(&mut self) -> anyhow::Result<()> {
         for node in NODES.into_iter().rev() {
-            // Node 1 starts last: the nodes that it forms the cluster with already run.
+            // Node 1 starts last: the other nodes of the cluster already run.
             self.start_node(node, Start { bootstrap: node == 1, ..START })?;
         }
-        self.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))
+        self.wait_for("all nodes to report the same leader", |nodes| nodes.values().all(|node| leader(node).is_some()))
     }
 
     /// Starts the nodes, forms the cluster, installs catalog and key, and activates the nodes.
     pub(crate) fn start(folder: &Path, output: &Output) -> anyhow::Result<Self> {
         let (mut cluster, publisher, signed) = Self::prepare(folder, Ipv4Addr::LOCALHOST, Timing::default())?;
-        output.say("Three nodes start, and form a cluster:");
+        output.say("Three nodes start and form a cluster:");
         cluster.form()?;
         for node in NODES {
             let config = cluster.config(node)?;
@@ -108,7 +108,7 @@ impl Cluster {
                 config.metrics.listen
             ));
         }
-        output.say(format_args!("  node {} leads.\n", cluster.leader()?));
+        output.say(format_args!("  node {} is the leader.\n", cluster.leader()?));
 
         output.say("A publisher signs a catalog and issues a host key; the nodes exchange it for certificates:");
         cluster.clients.block_on(cluster.activate(&publisher, signed.bytes()))?;
@@ -118,12 +118,14 @@ impl Cluster {
     }
 
     fn wait_for_dns(&self, output: &Output) -> anyhow::Result<()> {
-        output.say(format_args!("Each node answers DNS for {DOMAIN}, with the nodes that are ready at that moment:"));
-        let found = self.wait_until_dns("names every node", |hosts| hosts.len() == NODES.len())?;
+        output.say(format_args!(
+            "Each node serves the DNS zone {DOMAIN}, with the nodes that are ready at the time of the query:"
+        ));
+        let found = self.wait_until_dns("to list every node", |hosts| hosts.len() == NODES.len())?;
         for host in found {
             output.say(format_args!("  _vlmcs._tcp.{DOMAIN}  SRV {} {} {}", host.weight, host.port, host.target));
         }
-        output.say("  clients know the domain, and no address.\n");
+        output.say("  clients are configured with the domain only, not with addresses.\n");
         Ok(())
     }
 
@@ -146,7 +148,7 @@ impl Cluster {
                         return Ok(found);
                     }
                     if Instant::now() >= deadline {
-                        bail!("expected that node {node}'s DNS {what} within {} s", TIMEOUT.as_secs());
+                        bail!("expected the DNS of node {node} {what} within {} s", TIMEOUT.as_secs());
                     }
                     sleep(LOOK_PAUSE).await;
                 }
@@ -182,7 +184,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node. Where the node was stopped hard a moment ago, this waits until its store is released.
+    /// Starts a node. Where the node was stopped hard just before, this waits until its store is released.
     pub(crate) fn start_node(&mut self, node: u64, start: Start) -> anyhow::Result<()> {
         let (config, timing) = (self.config(node)?.clone(), self.timing.clone());
         let runtime = Builder::new_multi_thread()
@@ -202,14 +204,14 @@ impl Cluster {
                 }
             }
         });
-        let started = started.with_context(|| format!("node {node} did not start"))?;
+        let started = started.with_context(|| format!("cannot start node {node}"))?;
         self.running.insert(node, Running { runtime, node: started });
         Ok(())
     }
 
     /// Stops a node as a power cut would: it does not hand leadership over and informs no other node.
     pub(crate) fn stop_hard(&mut self, node: u64) -> anyhow::Result<()> {
-        let Running { runtime, node } = self.running.remove(&node).context("the node does not run")?;
+        let Running { runtime, node } = self.running.remove(&node).context("cannot stop the node: it does not run")?;
         runtime.shutdown_background();
         drop(node);
         Ok(())
@@ -279,7 +281,7 @@ impl Cluster {
     /// Number of the node that answers clients on `address`.
     pub(crate) fn node_at(&self, address: SocketAddr) -> anyhow::Result<u64> {
         let node = self.configs.iter().find(|(_, config)| config.clients.listen == address);
-        node.map(|(node, _)| *node).with_context(|| format!("expected one of the nodes, and {address} is none"))
+        node.map(|(node, _)| *node).with_context(|| format!("expected the address of a node, but {address} is not one"))
     }
 
     /// Address of the node's metrics listener.
@@ -375,6 +377,6 @@ fn free_addresses(address: Ipv4Addr, wanted: usize) -> anyhow::Result<Vec<Socket
     let ports = PORTS.cycle().skip(begin).take(PORTS.len());
     let free = ports.map(|port| SocketAddr::from((address, port))).filter(|address| TcpListener::bind(address).is_ok());
     let free: Vec<_> = free.take(wanted).collect();
-    ensure!(free.len() == wanted, "of the ports {PORTS:?} of {address} too few are free");
+    ensure!(free.len() == wanted, "cannot find enough free ports in {PORTS:?} on {address}");
     Ok(free)
 }

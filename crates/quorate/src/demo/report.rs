@@ -38,8 +38,8 @@ impl TourReport {
     /// The summary that ends the tour.
     pub(crate) fn conclusion(&self) -> String {
         format!(
-            "{} requests, one count on {} nodes, the leader lost, no count lost. \
-             A request is {} bytes on the wire, an answer {}.",
+            "{} requests, one count on {} nodes, one leader failure, no count lost. A request is {} bytes on the wire, \
+             an answer {}.",
             self.requests.len() + 1,
             self.nodes,
             self.request_pdu_bytes,

@@ -65,7 +65,7 @@ pub(crate) fn run(cluster: &mut Cluster, output: &Output) -> anyhow::Result<Tour
 impl Tour<'_> {
     fn twenty_four_machines(&mut self) -> anyhow::Result<()> {
         self.output.say(format_args!(
-            "24 machines with {CLIENT_PRODUCT} (25 needed) ask, each the node that its own look into DNS puts first:"
+            "24 machines with {CLIENT_PRODUCT} (threshold 25) send a request, each to the first node of its DNS lookup:"
         ));
         for number in 1..=24 {
             self.ask(&Visitor::new(number, CLIENT_PRODUCT)?, None, u32::from(number))?;
@@ -84,7 +84,7 @@ impl Tour<'_> {
 
     fn a_server(&mut self) -> anyhow::Result<()> {
         self.output.say(format_args!(
-            "A machine with {SERVER_PRODUCT} (5 needed; all products of an application share one count):"
+            "A machine with {SERVER_PRODUCT} (threshold 5; all products of an application share one count):"
         ));
         self.ask(&Visitor::new(1, SERVER_PRODUCT)?, None, 26)?;
         self.output.say("  count 26: activated.\n");
@@ -94,20 +94,20 @@ impl Tour<'_> {
     fn a_renewal(&mut self, visitor: &Visitor) -> anyhow::Result<()> {
         self.output.say("The 25th machine renews:");
         self.ask(visitor, None, 26)?;
-        self.output.say("  still 26: a machine counts once.\n");
+        self.output.say("  still 26: each machine is counted once.\n");
         Ok(())
     }
 
     fn one_machine_asks_every_node(&mut self, visitor: &Visitor) -> anyhow::Result<()> {
-        self.output.say("One machine asks every node:");
+        self.output.say("One machine sends a request to every node:");
         for node in self.cluster.nodes() {
             self.ask(visitor, Some(node), 26)?;
         }
-        self.output.say("  the same count from each.\n");
+        self.output.say("  all nodes answer with the same count.\n");
         Ok(())
     }
 
-    /// Lets a client machine ask, and checks the count in the answer. With `node`, it asks that node only.
+    /// Sends a client machine's request, and checks the count in the answer. With `node`, only that node is used.
     fn ask(&mut self, visitor: &Visitor, node: Option<u64>, expected: u32) -> anyhow::Result<()> {
         let (answered, pdu_bytes) = ask(self.cluster, visitor, node)?;
         check(&answered, expected)?;
@@ -125,8 +125,8 @@ impl Tour<'_> {
     }
 }
 
-/// Asks as a client machine does, over TCP and DCE/RPC: the hosts from DNS in turn, or `node` alone, until one
-/// answers. The answer is verified with the publisher's keys.
+/// Sends a request as a client machine does, over TCP and DCE/RPC: to the hosts from DNS in turn, or to `node` alone,
+/// until one answers. The answer is verified with the publisher's keys.
 fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Result<(AnsweredRequest, (usize, usize))> {
     let trust = cluster.trust();
     let product = ProductId::derive(trust.publisher, visitor.product);
@@ -138,7 +138,7 @@ fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Resul
         };
         let mut hosts = Hosts::new(fixed, None);
         let asked = hosts.ask(cluster.lookup(), request, trust, Deadlines::default()).await;
-        asked.context("expected an answer of a node")
+        asked.context("expected an answer from a node")
     });
     let Exchange { answered, .. } = asked?;
     let body = &answered.answer.body;
@@ -158,7 +158,7 @@ fn check(answered: &AnsweredRequest, expected: u32) -> anyhow::Result<()> {
     ensure!(*count == expected, "expected count {expected} from node {node}, got {count}");
     ensure!(
         *activated == (count >= threshold),
-        "expected node {node}'s answer to activate from {threshold} on, and count {count} did {}",
+        "expected node {node} to activate from count {threshold} on, but count {count} was {}",
         if *activated { "" } else { "not" }
     );
     Ok(())
@@ -166,7 +166,9 @@ fn check(answered: &AnsweredRequest, expected: u32) -> anyhow::Result<()> {
 
 fn the_leader_is_lost(cluster: &mut Cluster, output: &Output) -> anyhow::Result<Failover> {
     let stopped_node = cluster.leader()?;
-    output.say(format_args!("Node {stopped_node}, the leader, is stopped hard. The next machine asks:"));
+    output.say(format_args!(
+        "Node {stopped_node}, the leader, is stopped without a shutdown. The next machine sends a request:"
+    ));
     let visitor = Visitor::new(26, CLIENT_PRODUCT)?;
     cluster.stop_hard(stopped_node)?;
     let stopped_at = Instant::now();
@@ -184,27 +186,29 @@ fn the_leader_is_lost(cluster: &mut Cluster, output: &Output) -> anyhow::Result<
                     visitor.machine.name
                 ));
                 let is_gone = |hosts: &[FoundHost]| hosts.len() + 1 == cluster.nodes().count();
-                cluster.wait_until_dns("no longer names the node that is gone", is_gone)?;
+                cluster.wait_until_dns("to no longer list the stopped node", is_gone)?;
                 output.say(format_args!(
-                    "  DNS names the other two only, {} ms after the stop.\n",
+                    "  DNS lists only the other two, {} ms after the stop.\n",
                     stopped_at.elapsed().as_millis()
                 ));
                 return Ok(Failover { stopped_node, answered_by: node, without_answer_ms, count: answered.count });
             }
             Err(error) => {
-                output.say("  no answer yet, once more");
+                output.say("  no answer yet, trying again");
                 last_error = Some(error);
             }
         }
     }
     match last_error {
-        Some(error) => Err(error.context("expected another node to answer 27")),
-        None => bail!("expected another node to be asked"),
+        Some(error) => Err(error.context("expected another node to answer with count 27")),
+        None => bail!("expected the request to go to another node"),
     }
 }
 
 fn the_lost_node_returns(cluster: &mut Cluster, node: u64, output: &Output) -> anyhow::Result<Vec<String>> {
-    output.say(format_args!("Node {node} returns and catches up; the three states are compared:"));
+    output.say(format_args!(
+        "Node {node} starts again and catches up; the state hashes of the three nodes are compared:"
+    ));
     cluster.start_node(node, START)?;
     let hashes = cluster.state_hashes()?;
     for (node, hash) in &hashes {
@@ -213,6 +217,6 @@ fn the_lost_node_returns(cluster: &mut Cluster, node: u64, output: &Output) -> a
     let mut all = hashes.values();
     let first = all.next();
     ensure!(all.all(|hash| Some(hash) == first), "expected three equal state hashes");
-    output.say("  equal, byte for byte.\n");
+    output.say("  all equal.\n");
     Ok(hashes.values().map(|hash| HEXLOWER.encode(hash)).collect())
 }

@@ -23,15 +23,15 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   quorate doctor                        on a node
-  quorate doctor --admin lab --json     from afar; a reader may
-  quorate doctor --client               on a client machine, which may ask no node what it knows
+  quorate doctor --admin lab --json     over the network; the role reader is enough
+  quorate doctor --client               on a client machine, without rights on the cluster
   quorate doctor --client --domain example.com --state DIR
 
-Asks every node, and from here tries every port and every name in DNS. With --client: whether DNS names hosts, whether they
-answer from here, and how the machine in DIR stands. It is not counted for that.
+Queries every node, and connects from here to every client port and every name in DNS. With --client: checks whether
+DNS names hosts, whether they answer from here, and the state of the machine in DIR. This sends no activation request.
 
-Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 there are warnings, or checks that could not be
-evaluated (unknown).";
+Exit: 0 all checks passed; 1 a check failed, or the next failure would interrupt service; 4 there are warnings, or
+checks that could not be evaluated (unknown).";
 
 /// Check the cluster, and show how to correct each problem.
 #[derive(Debug, clap::Args)]
@@ -53,9 +53,9 @@ impl Command {
             return tell(&admin::client::check(&self.machine.observe()?), output);
         }
         if self.machine.is_given() {
-            return Err(Failure::usage(anyhow!("this is of a client machine: give --client, too")));
+            return Err(Failure::usage(anyhow!("--host, --state and the DNS options need --client")));
         }
-        let progress = output.spinner("every node is asked");
+        let progress = output.spinner("querying every node");
         let observation = self.admin.run(async |mut admin| {
             let status = admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner();
             let machines = admin.examine(ExamineRequest {}).await.map_err(refused)?.into_inner().nodes;
@@ -104,7 +104,7 @@ struct Text<'a>(&'a [Finding]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = table(["", "check", "finding", "what to do"]);
+        let mut rows = table(["", "check", "finding", "remedy"]);
         for Finding { check, verdict, text, remedy } in self.0 {
             rows.add_row([verdict.name(), check, text, remedy.text()]);
         }

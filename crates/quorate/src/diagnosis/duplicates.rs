@@ -1,4 +1,4 @@
-//! `quorate duplicates`: CMIDs with which several machines ask, and those machines.
+//! `quorate duplicates`: CMIDs that several machines use, and those machines.
 
 use std::process::ExitCode;
 
@@ -17,13 +17,14 @@ Examples:
   quorate duplicates
   quorate duplicates --admin lab --json
 
-A copied machine has the CMID of the one it was copied from, and both count as one. On each copy run
-`quorate client generalize`; an image is to be generalized before it is copied. A machine whose hardware was changed looks
-like another one, too: then there is nothing to do.
+A copied machine has the CMID of the original, and both are counted as one. Run `quorate client generalize` on each
+copy, and generalize an image before it is copied. A machine whose hardware was changed can also be listed here: then
+nothing needs to be done.
 
-Each node remembers the CMIDs that asked it last, from its start on; all nodes are asked. Exit: 0 also where some were found.";
+Each node remembers its latest CMIDs since its start; all nodes are queried. Exit: 0, also where shared CMIDs were
+found.";
 
-/// List CMIDs with which several machines ask, and those machines.
+/// List CMIDs that several machines use, and those machines.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
@@ -41,7 +42,7 @@ impl Command {
             "passed_over": reply.passed_over,
         });
         if reply.duplicates.is_empty() {
-            output.result(&value, "No CMID is known to be shared.");
+            output.result(&value, "No shared CMID was found.");
         } else {
             output.result(&value, text(&reply.duplicates));
         }
@@ -50,11 +51,11 @@ impl Command {
 }
 
 fn fix(duplicate: &DuplicateCmid) -> &'static str {
-    // A reinstalled machine replaces the earlier one once; more changes mean that both machines go on asking.
+    // A reinstalled machine replaces the earlier one once; more changes mean that both machines still send requests.
     if duplicate.changes > 1 {
-        "these are copies: run `quorate client generalize` on all but one"
+        "these are copies: run `quorate client generalize` on all except one"
     } else {
-        "a copy: run `quorate client generalize` on it; or the same machine with other hardware: nothing to do"
+        "if it is a copy, run `quorate client generalize` on it; if its hardware was changed, nothing needs to be done"
     }
 }
 
@@ -69,7 +70,7 @@ fn duplicate_json(duplicate: &DuplicateCmid) -> Value {
 }
 
 fn text(duplicates: &[DuplicateCmid]) -> String {
-    let mut rows = table(["CMID", "machine", "asked last (UTC)", "node", "what to do"]);
+    let mut rows = table(["CMID", "machine", "last request (UTC)", "node", "remedy"]);
     for duplicate in duplicates {
         let (mut cmid, mut fix) = (cmid_of(&duplicate.cmid), fix(duplicate));
         for machine in &duplicate.machines {

@@ -21,9 +21,10 @@ Examples:
   quorate events --machine desk-17 --csv > desk-17.csv
   quorate events --follow --json | jq .machine_name
 
-Each node keeps what it answered itself, in a log of bounded size; all nodes are asked. Exit: 0 also where nothing was found.";
+Each node keeps its latest events in a log of bounded size; all nodes are queried. Exit: 0, also where nothing was
+found.";
 
-/// Show what client machines asked and how they were answered.
+/// Show the requests of client machines and how they were answered.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
@@ -36,10 +37,10 @@ pub(crate) struct Command {
     /// Show events of the machine with this name; case does not matter.
     #[arg(long, value_name = "NAME")]
     machine: Option<String>,
-    /// Show at most this many events of each node, the newest ones.
+    /// Show at most this many events of each node (the newest).
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     last: u32,
-    /// Go on showing new events until interrupted.
+    /// Keep showing new events until interrupted.
     #[arg(long)]
     follow: bool,
     /// Print comma-separated values, with a heading.
@@ -110,7 +111,8 @@ async fn show(
             }
             Form::Lines => part.events.iter().for_each(|event| output.plain(event_json(event))),
             Form::Table if part.events.is_empty() && is_first && !follow => {
-                output.result(&json!({ "events": [], "passed_over": part.passed_over }), "No node has such an event.");
+                output
+                    .result(&json!({ "events": [], "passed_over": part.passed_over }), "No matching event was found.");
             }
             Form::Table if part.events.is_empty() => {}
             Form::Table => {

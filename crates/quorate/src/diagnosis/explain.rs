@@ -23,9 +23,9 @@ Examples:
   quorate explain desk-17
   quorate explain 01234567-89ab-cdef-0123-456789abcdef --json
 
-Every request that the nodes have kept and where it came from, what was answered, what it means, whether the machine is
-counted now, and what to do.
-Exit: 0 it is told; 1 no node has heard of such a machine.";
+Shows every stored request with its client address and answer, what the last answer means, whether the machine is
+counted now, and the remedy.
+Exit: 0 found; 1 no node has a request of this machine.";
 
 /// Explain what happened to one machine's requests, and why.
 #[derive(Debug, clap::Args)]
@@ -57,13 +57,13 @@ impl Command {
         let Some(last) = events.last() else {
             if seen.is_empty() {
                 return Err(anyhow!(
-                    "no node has kept a request of {}: it has not reached the cluster. On the machine: quorate client \
-                     discover, and quorate client status",
+                    "no node has a request of {}: it has not reached the cluster. Run `quorate client discover` and \
+                     `quorate client status` on the machine",
                     self.who
                 )
                 .into());
             }
-            let meaning = format!("No node has an event of it. {}", standing.words());
+            let meaning = format!("No node has an event of this machine. {}", standing.words());
             let value = json!({
                 "cmid": self.who,
                 "counted": standing.counted(),
@@ -96,12 +96,13 @@ impl Command {
         let copies = match shared.as_slice() {
             [] | [_] => String::new(),
             names => format!(
-                "\nOne CMID, several machines: {}. They count as one: run `quorate client generalize` on the copies.",
+                "\nSeveral machines use this CMID: {}. They are counted as one: run `quorate client generalize` on the \
+                 copies.",
                 names.join(", ")
             ),
         };
-        let fix = if fix.is_empty() { String::new() } else { format!("\nTo do: {fix}.") };
-        let from = address.map_or_else(String::new, |address| format!("\nSeen last from {address}."));
+        let fix = if fix.is_empty() { String::new() } else { format!("\nRemedy: {fix}.") };
+        let from = address.map_or_else(String::new, |address| format!("\nLast client address: {address}."));
         let standing = standing.words();
         output.result(&value, format_args!("{}\n\n{meaning}.\n{standing}.{from}{fix}{copies}", story.join("\n")));
         Ok(ExitCode::SUCCESS)
@@ -149,7 +150,7 @@ fn seen_json(seen: &SeenIn) -> Value {
 enum Standing {
     /// The machine is counted for this application, by its request at this time.
     Counted { application: String, last_request_ms: u64 },
-    /// The machine was counted within 30 days, but more other machines asked since than the cache limit allows.
+    /// The machine was counted within 30 days, but more other machines sent requests since than the cache limit allows.
     Displaced,
     /// The machine's last counted request is 30 days old or older.
     Expired,
@@ -160,7 +161,7 @@ enum Standing {
 }
 
 impl Standing {
-    /// Looks at the application of the last request; where no catalog holds that, at any application.
+    /// Uses the application of the last request; where no catalog holds it, any application.
     fn of(events: &[ActivationEvent], counts: Option<&CountedInReply>) -> Self {
         let Some(counts) = counts else { return Self::Unknown };
         let asked_in = |publisher: &[u8], application: &str| match events.last() {
@@ -198,21 +199,20 @@ impl Standing {
     fn words(&self) -> String {
         match self {
             Self::Counted { application, last_request_ms } => format!(
-                "It is counted in {}, with its request of {}",
+                "It is counted for {}, by its request of {}",
                 printable(application),
                 time_text::second(*last_request_ms)
             ),
             Self::Displaced => {
-                "It is not counted: newer requests of other machines displaced it, because a count holds \
-                                twice the threshold at most; it counts again with its next request"
+                "It is not counted: newer requests of other machines displaced it, because the cache limit is twice \
+                 the threshold; its next request is counted again"
                     .into()
             }
             Self::Expired => {
-                "It is not counted: its last request that was is 30 days old or older; it counts again with \
-                              its next request"
+                "It is not counted: its last counted request is at least 30 days old; its next request is counted again"
                     .into()
             }
-            Self::Never => "It is not counted: no request of it was, as far as the nodes have kept them".into(),
+            Self::Never => "It is not counted: none of its stored requests was counted".into(),
             Self::Unknown => "Whether it is counted is not known: no majority confirmed the count".into(),
         }
     }
@@ -224,7 +224,7 @@ fn told(event: &ActivationEvent) -> String {
     let virtual_machine = if event.virtual_machine { ", a virtual machine," } else { "" };
     let place = match event.log_index {
         0 => "not counted".to_owned(),
-        index => format!("entry {index}, place {}", event.offset),
+        index => format!("entry {index}, offset {}", event.offset),
     };
     let answer = match Status(event.status) {
         Status::OK if event.count >= event.required_count => format!("activated, count {}", event.count),
@@ -233,7 +233,7 @@ fn told(event: &ActivationEvent) -> String {
     };
     let from = address_json(event).map_or_else(String::new, |address| format!(" at {address}"));
     format!(
-        "{time}  node {}: {}{from}{virtual_machine} asked for {product}: {answer} ({place})",
+        "{time}  node {}: {}{from}{virtual_machine} requested {product}: {answer} ({place})",
         event.node,
         printable(&event.machine_name)
     )
@@ -248,36 +248,38 @@ fn meaning(event: &ActivationEvent, standing: &Standing) -> (String, &'static st
         }
         Status::OK if standing.counted() == Some(false) => (
             format!(
-                "It was counted as machine {} of {} ({}), and is not any more",
+                "It was counted as machine {} of {} ({}), and is no longer counted",
                 event.count,
                 event.required_count,
                 Status::BELOW_THRESHOLD
             ),
-            "wait until enough machines have asked: quorate count; and look at where they come from: quorate events",
+            "wait until the threshold is reached (quorate count), and check the client addresses of new machines \
+             (quorate events)",
         ),
         Status::OK => (
             format!(
-                "It was counted; {} of {} machines had asked within 30 days ({})",
+                "It was counted; {} of {} machines had sent a request within 30 days ({})",
                 event.count,
                 event.required_count,
                 Status::BELOW_THRESHOLD
             ),
-            "wait until enough machines have asked: quorate count",
+            "wait until the threshold is reached: quorate count",
         ),
         Status::HOST_NOT_ACTIVATED => (
             format!("Node {} is not activated by the publisher of {product}", event.node),
-            "quorate key activate, and quorate doctor",
+            "activate the node (quorate key activate), then run quorate doctor",
         ),
         Status::KEY_DOES_NOT_COVER_PRODUCT => (
             format!("No key of node {} covers {product}", event.node),
-            "install a key of a group that does: quorate catalog show names it, quorate key install",
+            "find the group in quorate catalog show, and install a key of it: quorate key install",
         ),
-        Status::KEY_BLOCKED => {
-            ("Its publisher blocked the key".into(), "ask the publisher for another one: quorate key install")
-        }
+        Status::KEY_BLOCKED => (
+            "The publisher blocked the host key".into(),
+            "ask the publisher for another key, and install it: quorate key install",
+        ),
         Status::CLOCK_SKEW => (
             format!(
-                "Its clock is more than 4 hours off: it said {}, when the node had {}",
+                "Its clock is more than 4 hours off: its request had the time {} when the node's clock showed {}",
                 time_text::second(event.client_time_ms),
                 time_text::second(event.time_ms)
             ),
@@ -285,13 +287,14 @@ fn meaning(event: &ActivationEvent, standing: &Standing) -> (String, &'static st
         ),
         Status::HOST_UNAVAILABLE => (
             "The cluster could not record it: no leader answered in time".into(),
-            "nothing on the machine: it asks again. quorate cluster status, and quorate doctor",
+            "nothing on the machine, which tries again by itself; check the cluster: quorate cluster status and \
+             quorate doctor",
         ),
         status => (format!("It was answered {status}"), "quorate doctor"),
     }
 }
 
-/// The machine names with which the CMID asked, where several machines use it; else empty.
+/// The names of the machines that use the CMID, where there are several; else empty.
 fn shared(events: &[ActivationEvent]) -> Vec<String> {
     if !events.iter().any(|event| event.other_machine) {
         return Vec::new();

@@ -14,20 +14,21 @@ use crate::{
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate host drain                 before an upgrade, or before the machine is switched off
-  quorate host drain --wait 0        do not wait for resolvers: clients that still find it go to the next node
+  quorate host drain                 before an upgrade or a shutdown of the machine
+  quorate host drain --wait 0        do not wait until cached DNS records expire
 
-The node leaves DNS and answers on until resolvers have forgotten it; then it hands leadership over, finishes open
-requests and stops. Started again, it is in service again. Refused where the cluster cannot do without it.
+The node withdraws its DNS records and keeps answering until cached records expire; then it transfers leadership,
+finishes open requests and stops. When it is started again, it is in service again. Refused where the other voters are
+no majority.
 
-Exit: 0 it has stopped; 1 refused, and it stays in service.";
+Exit: 0 it has stopped; 1 refused, it stays in service.";
 
 /// Arguments of `host drain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Drain {
     #[command(flatten)]
     wait: DrainWait,
-    /// Drain although the other nodes are no majority, or DNS keeps the node's record.
+    /// Drain although the other nodes have no majority, or the node's DNS record cannot be withdrawn.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -44,20 +45,26 @@ impl Drain {
             let reply = admin.drain(request).await.map_err(refused)?.into_inner();
             drop(admin);
             let progress = output.spinner(&format!(
-                "node {} has left DNS; it stops in {} s, when resolvers have forgotten it",
+                "node {} has withdrawn its DNS records; it stops in {} s, when cached records have expired",
                 reply.node, reply.wait_s
             ));
             let longest = Duration::from_secs(reply.wait_s.into()) + STOP_TIMEOUT;
             let gone = timeout(longest, self.admin.gone()).await;
             progress.finish_and_clear();
-            gone.map_err(|_| anyhow!("node {} has left DNS and does not stop: look into its log", reply.node))?;
+            gone.map_err(|_| {
+                anyhow!("node {} has withdrawn its DNS records but did not stop: see its log", reply.node)
+            })?;
             Ok(reply)
         })?;
         let withdrawn: Vec<_> = reply.domains.iter().map(|outcome| outcome.domain.as_str()).collect();
-        let from = if withdrawn.is_empty() { String::new() } else { format!(" It left {}.", withdrawn.join(", ")) };
+        let from = if withdrawn.is_empty() {
+            String::new()
+        } else {
+            format!(" Its records were withdrawn from {}.", withdrawn.join(", "))
+        };
         output.result(
             &serde_json::json!({ "node": reply.node, "withdrawn": withdrawn, "waited_s": reply.wait_s, "stopped": true }),
-            format_args!("Node {} is out of service, and has stopped.{from}", reply.node),
+            format_args!("Node {} is drained and has stopped.{from}", reply.node),
         );
         Ok(ExitCode::SUCCESS)
     }

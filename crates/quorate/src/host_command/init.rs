@@ -26,11 +26,11 @@ Examples:
       --peers-members 1=10.0.0.1:1689,2=10.0.0.2:1689,3=10.0.0.3:1689
   quorate host init --config node2.toml --node 2 ... --authority /media/tls     the first node's tls folder, or a copy
   quorate host init --config node4.toml --data /var/lib/quorate --peers-listen 10.0.0.4:1689 \\
-      --join 10.0.0.1:1690 --token-file token.txt                     into a cluster that runs; it gives the number
-  quorate host init --config node1.toml --renew-identity                        a data folder from before certificates
+      --join 10.0.0.1:1690 --token-file token.txt                     joins a running cluster, which assigns the number
+  quorate host init --config node1.toml --renew-identity                        for a data folder without a certificate
 
-The first node makes the cluster's authority. The others take it from the first node's tls folder (--authority).
-With tls.authority, tls.certificate and tls.key an organisation's own certificates are used, and none is made.";
+The first node creates the cluster's authority. The others copy it from the first node's tls folder (--authority).
+With tls.authority, tls.certificate and tls.key, certificates of your organisation are used and none is created.";
 
 /// Arguments of `host init`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) struct Init {
     /// The configuration file to write; an existing file is not changed.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Take the cluster's authority from the tls folder of another node, or a copy of it, instead of making one.
+    /// Copy the cluster's authority from the tls folder of another node, or a copy of it, instead of creating one.
     #[arg(long, value_name = "FOLDER")]
     authority: Option<PathBuf>,
     /// Join a running cluster: the address of the administration of one of its nodes (admin.listen, port 1690).
@@ -46,7 +46,7 @@ pub(crate) struct Init {
     join: Option<String>,
     #[command(flatten)]
     token: TokenArgs,
-    /// Make only the missing certificate, for a configuration that exists already.
+    /// Create only the missing certificate, for an existing configuration.
     #[arg(long)]
     renew_identity: bool,
     #[command(flatten)]
@@ -63,15 +63,15 @@ impl Init {
     pub(super) fn run(mut self, rights: RightsBefore, output: &Output) -> CommandResult {
         let file = self.config.display().to_string();
         if !self.renew_identity && self.config.exists() {
-            return Err(anyhow!("cannot write {file}: it is there already").into());
+            return Err(anyhow!("cannot write {file}: it exists already; choose another name with --config").into());
         }
         let mut config = self.configuration(&file)?;
         let of_file = if self.renew_identity { config.old_names.as_slice() } else { self.given.old_names() };
         warn_of(of_file, output);
         if config.peers.members.is_empty() && !self.renew_identity && self.join.is_none() {
             return Err(Failure::usage(anyhow!(
-                "peers.members: missing; give --peers-members NODE=HOST:PORT,... with every node of the first cluster, \
-                 or --join with a cluster that runs"
+                "peers.members is missing: give --peers-members NODE=HOST:PORT,... with every node of the new cluster, \
+                 or --join with the address of a running cluster"
             )));
         }
         if !self.renew_identity {
@@ -81,7 +81,7 @@ impl Init {
             let token = self.token.required()?;
             let wanted = self.given.given().any(|(setting, _)| setting.key == "node") || self.renew_identity;
             if identity::is_made(&config) {
-                return Err(anyhow!("{} has a certificate already, and it is left alone", config.data.display()).into());
+                return Err(anyhow!("{} has a certificate already; it was not changed", config.data.display()).into());
             }
             let peers = config.peers.listen.to_string();
             let node = if wanted { config.node } else { 0 };
@@ -93,7 +93,9 @@ impl Init {
             } else {
                 identity::take_in_certified(&config, &reply.authority, &reply.certificate, &key)
             };
-            taken.context("no certificate was made, and the token is used up")?;
+            taken.context(
+                "cannot save the certificate; the token is spent, so issue another one with `quorate cluster token`",
+            )?;
         } else if self.renew_identity || !identity::is_made(&config) {
             // A folder that exists already keeps its content.
             self.certify(&config)?;
@@ -106,15 +108,15 @@ impl Init {
         output.result(
             &serde_json::json!({ "config": file, "node": config.node, "admin": format!("unix:{}", config.admin_socket().display()) }),
             format_args!(
-                "{file} {}. Run the node with\n  quorate host run --config {file}\n{}",
-                if self.renew_identity { "stands, and node has its certificate" } else { "written" },
+                "{file} {}. Start the node with\n  quorate host run --config {file}\n{}",
+                if self.renew_identity { "is unchanged; the certificate was created" } else { "was written" },
                 self.next_steps(&config)
             ),
         );
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Refuses the default of peers.listen, which is on loopback, where the other nodes are on other machines.
+    /// Refuses the default of peers.listen, a loopback address, where the other nodes are on other machines.
     fn check_peers(&self, config: &Config) -> Result<(), Failure> {
         if self.given.given().any(|(setting, _)| setting.key == "peers.listen") {
             return Ok(());
@@ -128,9 +130,9 @@ impl Init {
         let own = config.peers.members.get(&config.node).filter(|own| own.parse::<SocketAddr>().is_ok());
         let example = own.cloned().unwrap_or_else(|| format!("ADDRESS:{port}"));
         Err(Failure::usage(anyhow!(
-            "peers.listen: it is {} unless it is given, an address of this machine alone, and {address} ({elsewhere}) is on \
-             another: no other node would reach this one; give --peers-listen {example}, an address of this machine, or \
-             0.0.0.0:{port} for all of them",
+            "peers.listen has its default {}, a loopback address, but {address} ({elsewhere}) is on another machine: \
+             other nodes could not connect to this one; give --peers-listen {example}, an address of this machine, or \
+             0.0.0.0:{port} for all its addresses",
             config.peers.listen
         )))
     }
@@ -157,22 +159,23 @@ impl Init {
             Some(folder) => identity::adopt(config, &Folder::at(folder)),
             None => identity::create(config),
         };
-        made.context("no certificate was made").map_err(Failure::from)
+        made.context("cannot create the node's certificate").map_err(Failure::from)
     }
 
     fn next_steps(&self, config: &Config) -> String {
         if self.join.is_some() {
             return format!(
-                "and let it in, on a node of the cluster, with\n  quorate cluster add {}=HOST:PORT",
+                "and add it, on a node of the cluster, with\n  quorate cluster add {}=HOST:PORT",
                 config.node
             );
         }
-        let mut steps = String::from("and, on one node only and only once, with --bootstrap added.");
+        let mut steps = String::from("The first time, on one node only, add --bootstrap.");
         if self.authority.is_none() && config.tls.authority.is_none() && config.peers.members.len() > 1 {
             let _ = write!(
                 steps,
-                "\nThe authority of the cluster is in {}: give it to the other nodes listed, and to nobody else,\n\
-                 with  quorate host init --authority FOLDER ...   Later ones join with  quorate cluster token",
+                "\nThe cluster's authority is in {}: copy it only to the other listed nodes, with\n\
+                 \x20 quorate host init --authority FOLDER ...\nNodes that are added later join with a token (quorate \
+                 cluster token).",
                 config.data.join("tls").display()
             );
         }

@@ -20,10 +20,10 @@ pub(crate) enum Command {
     /// Run one node until SIGTERM.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Run),
-    /// Continue with this node alone, because a majority of its cluster is lost for good.
+    /// Continue with this node alone, after a majority of its cluster was lost permanently.
     #[command(after_help = recover::EXAMPLES)]
     Recover(recover::Recover),
-    /// Take the node out of service and stop it, while clients go on getting answers.
+    /// Take the node out of service and stop it, while the other nodes keep answering clients.
     #[command(after_help = drain::EXAMPLES)]
     Drain(drain::Drain),
 }

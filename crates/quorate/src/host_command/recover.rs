@@ -11,15 +11,16 @@ use crate::{
 };
 
 pub(super) const EXAMPLES: &str = "\
-Example, on the node that is left with the most, while it does not run:
+Example, on the remaining node with the highest log index, while it does not run:
   quorate host recover --config node1.toml --accept-loss
   quorate host run --config node1.toml
   quorate cluster add 2=10.0.0.2:1689      with nodes whose data folders are empty
 
-Only where a majority of the voters will never come back: otherwise start them, and nothing is lost. What only the lost nodes
-acknowledged is lost. Should they run again, they are another cluster: clients would be counted in two.
+Use this only if a majority of the voters never comes back: otherwise start them, and nothing is lost. Entries that
+only the lost nodes acknowledged are lost. If those nodes run again, they are a second cluster, and clients are
+counted in both.
 
-Exit: 0 the node can be started; 1 refused, and all is as it was; 2 configuration.";
+Exit: 0 the node can be started; 1 refused, nothing was changed; 2 configuration.";
 
 /// Arguments of `host recover`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(crate) struct Recover {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Accept that entries are lost which only the lost nodes had acknowledged.
+    /// Accept the loss of entries that only the lost nodes had acknowledged.
     #[arg(long)]
     accept_loss: bool,
 }
@@ -37,9 +38,9 @@ impl Recover {
         let config = load(&self.config, output)?;
         if !self.accept_loss {
             return Err(anyhow!(
-                "node {} would leave its cluster and go on alone: what only the other nodes acknowledged would be lost, and \
-                 they must never run again with the data they have. Start them instead, where that is possible; else give \
-                 --accept-loss",
+                "recovering node {} makes it a new cluster with one node: entries that only the other nodes \
+                 acknowledged are lost, and those nodes must never run again with their data. Start the other nodes \
+                 instead if that is possible; otherwise give --accept-loss",
                 config.node
             )
             .into());
@@ -48,8 +49,9 @@ impl Recover {
         output.result(
             &serde_json::json!({ "node": config.node, "log_index": begun.log_index, "term": begun.term }),
             format_args!(
-                "Node {} is a cluster of its own, with all up to entry {}. Run it with\n  quorate host run --config {}\n\
-                 and never start the other nodes again before their data folders are emptied.",
+                "Node {} is now a cluster with one node, with all entries up to {}. Start it with\n  quorate host run \
+                 --config {}\n\
+                 Do not start the other nodes again before their data folders are empty.",
                 config.node,
                 begun.log_index,
                 self.config.display()

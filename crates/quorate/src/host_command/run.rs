@@ -29,17 +29,17 @@ const PATIENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate host run --config node1.toml --bootstrap     on one node, when all nodes are started; later it changes nothing
-  quorate host run --config node1.toml                 from then on, and on all other nodes
+  quorate host run --config node1.toml --bootstrap     on one node, when all nodes run; later it has no effect
+  quorate host run --config node1.toml                 on all other nodes, and later on all
 
 On SIGHUP (systemctl reload quorate) raft.profile, log.level, the lists of networks (clients.allow, clients.exempt,
-peers.allow, admin.allow, metrics.allow) and clients.new_cmids_per_minute are read from the configuration again, and take
-effect without a restart; the node's certificate and key are read again; audit.file is opened again.
-SIGUSR1 adds lines of the level debug to the log; a second one, or SIGHUP, takes them back.
+peers.allow, admin.allow, metrics.allow) and clients.new_cmids_per_minute are read again from the configuration and take
+effect without a restart; the node's certificate and key are read again; audit.file is reopened.
+SIGUSR1 switches log lines of level debug on; a second SIGUSR1, or SIGHUP, switches them off.
 
-Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder; 75 it is to be
-started again at once (`quorate cluster upgrade --run`).
-A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
+Exit: 0 stopped by a signal; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder;
+75 restart requested (`quorate cluster upgrade --run`). A panic in any task ends the process with SIGABRT: the last
+line of the log names the task and the reason.";
 
 /// Arguments of `host run`.
 #[derive(Debug, clap::Args)]
@@ -47,8 +47,8 @@ pub(crate) struct Run {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Form the cluster of `peers.members`, then run. A node that belongs to a cluster already keeps it. Refused
-    /// where another node belongs to a cluster without this node.
+    /// Form the cluster of `peers.members`, then run. No effect on a node that is already a member of a cluster.
+    /// Refused where another node is a member of a cluster without this node.
     #[arg(long)]
     bootstrap: bool,
     /// Form of the log lines on standard error.
@@ -63,11 +63,11 @@ impl Run {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
         raise_descriptor_limit();
         let audit = config.audit.file.as_deref().map(AuditFile::open).transpose();
-        let audit = audit.context("audit.file cannot be appended to").map_err(Failure::usage)?;
+        let audit = audit.context("cannot open audit.file for appending").map_err(Failure::usage)?;
         host::end_process_on_panic();
         let log = logging::start_with_audit(self.log, config.log.level.clone(), LevelFilter::INFO, audit.clone());
         for OldName { old, new } in &config.old_names {
-            tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
+            tracing::warn!(%old, %new, "the configuration uses the former name of a setting: use its new name");
         }
         // One thread more than a start keeps busy with reading the disk, so that signals are handled meanwhile.
         let threads =
@@ -96,10 +96,10 @@ async fn run(
     // A separate task, because parts of a start read the disk without a pause and signals must be handled meanwhile.
     let starting = tokio::spawn(async move { Node::start_reporting(&config, start, Patience::default().keep()).await });
     let node = tokio::select! {
-        started = starting => started.context("the start was cut short")?.map_err(|error| {
+        started = starting => started.context("the start was interrupted by a signal")?.map_err(|error| {
             // A person sees the message that the command prints when it ends.
             if log.reader == LogReader::Machine {
-                tracing::error!(event = 12291, status = %error.status(), %error, "the node could not be initialised");
+                tracing::error!(event = 12291, status = %error.status(), %error, "the node could not be started");
             }
             start_failure(error)
         })?,
@@ -113,7 +113,7 @@ async fn run(
         version = env!("CARGO_PKG_VERSION"),
         "the node runs"
     );
-    let serves = format!("serves clients on {}", node.clients_address());
+    let serves = format!("serving clients on {}", node.clients_address());
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
     let mut ends_with = ExitCode::SUCCESS;
     tokio::select! {
@@ -126,11 +126,11 @@ async fn run(
         drained = node.drained() => match drained {
             Ok(Then::Restart) => ends_with = ExitCode::from(RESTART_EXIT_CODE),
             Ok(Then::Stop | Then::Leave) => {}
-            Err(error) => tracing::error!(%error, "the node stops, and has not left its cluster as it was told to"),
+            Err(error) => tracing::error!(%error, "the node stops, but could not leave its cluster as requested"),
         },
     }
     let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
-    tracing::info!(node = node_number, "stopping: open requests are finished, leadership is handed over");
+    tracing::info!(node = node_number, "stopping: finishing open requests, transferring leadership");
     log.stops();
     node.stop().await;
     Ok(ends_with)
@@ -153,7 +153,7 @@ impl Patience {
             }
             self.asked.set(Some((Instant::now(), opening.step)));
             let micros = u32::try_from(opening.patience().as_micros()).unwrap_or(u32::MAX);
-            let status = format!("opens the store: {opening}");
+            let status = format!("opening the store: {opening}");
             let _no_supervisor =
                 sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(&status)]);
         }
@@ -168,7 +168,8 @@ async fn follow_configuration(
 ) {
     while hang_up.recv().await.is_some() {
         if let Some(Err(error)) = audit.as_ref().map(AuditFile::reopen) {
-            tracing::error!(%error, "audit.file was not opened again: what administrators do goes on into the one before");
+            tracing::error!(%error, "audit.file could not be reopened: audit lines are still written to the previously \
+                                     opened file");
         }
         match read() {
             Ok(config) => {
@@ -176,12 +177,12 @@ async fn follow_configuration(
                 let profile = config.raft.profile.map_or_else(|| "as the cluster's".into(), |own| own.to_string());
                 tracing::info!(
                     profile,
-                    "the configuration was read again: raft.profile, log.level, the lists of networks and \
-                     clients.new_cmids_per_minute are taken from it, the rest at the next start"
+                    "the configuration was reloaded: raft.profile, log.level, the lists of networks and \
+                     clients.new_cmids_per_minute are in effect, other changes take effect at the next start"
                 );
                 node.reconfigure(&config);
             }
-            Err(error) => tracing::error!(%error, "the configuration was read again, and nothing is taken from it"),
+            Err(error) => tracing::error!(%error, "the configuration could not be reloaded: nothing was changed"),
         }
         // After the log level is set, so that the outcome is logged at the new level.
         node.reread_certificate();

@@ -48,7 +48,7 @@ fn platforms(catalog: &Catalog) -> comfy_table::Table {
 }
 
 fn products(catalog: &Catalog) -> comfy_table::Table {
-    let mut text = table(["Product", "Title", "Counts with", "Group", "Generation", "Threshold"]);
+    let mut text = table(["Product", "Title", "Application", "Group", "Generation", "Threshold"]);
     for product in catalog.products() {
         text.add_row([
             product.name.to_string(),

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 
 use super::Failure;
 
-/// Asks whether to go on. Without a terminal it fails and names `option`, which confirms without a question (R30: a
+/// Asks for confirmation. Without a terminal it fails and names `option`, which confirms in advance (R30: a
 /// host key is not installed by accident, and an activation slot is not given back by accident).
 pub(crate) fn confirm(question: &str, option: &str) -> Result<(), Failure> {
     if !can_ask() {
@@ -23,12 +23,12 @@ pub(super) fn can_ask() -> bool {
 /// Asks at the terminal; every answer but `y` refuses.
 pub(super) fn ask(question: &str) -> Result<(), Failure> {
     let mut terminal = io::stderr().lock();
-    terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).context("cannot ask")?;
+    terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).context("cannot write to the terminal")?;
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    io::stdin().read_line(&mut answer).context("cannot read the confirmation")?;
     if answer.trim().eq_ignore_ascii_case("y") {
         Ok(())
     } else {
-        Err(anyhow!("not confirmed: nothing was done").into())
+        Err(anyhow!("not confirmed: nothing was changed").into())
     }
 }

@@ -63,7 +63,7 @@ impl AuditFile {
 /// Opens a file for appending. A pipe or socket is refused, because it would block the node once its reader stopped.
 fn appended(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo() || found.file_type().is_socket()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a socket: give a file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a socket: give a regular file"));
     }
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }

@@ -143,7 +143,7 @@ impl Output {
     /// Prints a remark for each node that did not answer, with the reason.
     pub(crate) fn passed_over(&self, nodes: &[String]) {
         for why in nodes {
-            self.aside(format_args!("not asked: {why}"));
+            self.aside(format_args!("no answer: {why}"));
         }
     }
 

@@ -27,10 +27,10 @@ impl ForceArgs {
         if self.force {
             Ok(())
         } else if confirm::can_ask() {
-            confirm::ask(&format!("{what} is there already. Replace it? [y/N] "))
+            confirm::ask(&format!("{what} exists already. Replace it? [y/N] "))
         } else {
             Err(anyhow!(
-                "{what} is there already, and is left as it is: choose another name, or re-run with --force to replace it"
+                "{what} exists already and was not changed: choose another name, or re-run with --force to replace it"
             )
             .into())
         }

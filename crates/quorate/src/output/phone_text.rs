@@ -30,8 +30,7 @@ const TEXT_BYTES_MAX: u64 = 8 * FILE_BYTES_MAX as u64;
 /// In which other forms a file is shown, besides being written.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct PhoneTextArgs {
-    /// Also print the file as lines that can be read out on the telephone and typed; typing errors are found line by
-    /// line.
+    /// Also print the file as phone text: lines to read out and type, with check characters in each line.
     #[arg(long)]
     text: bool,
     /// Also print the lines as QR codes on the terminal.
@@ -114,7 +113,7 @@ fn from_either(bytes: Vec<u8>, wanted: PhoneTextKind) -> anyhow::Result<Vec<u8>>
     let Some(text) = std::str::from_utf8(&bytes).ok().filter(is_text) else { return Ok(bytes) };
     let (of, file) = phone_text::read(text)?;
     if of != wanted {
-        return Err(anyhow!("these are the lines of {of}, and {wanted} is needed here"));
+        return Err(anyhow!("these lines are phone text of {of}, but {wanted} is needed here"));
     }
     Ok(file)
 }
@@ -146,7 +145,11 @@ mod tests {
     fn lines_of_the_wrong_kind_and_mistyped_ones_are_named() {
         let lines = phone_text::lines(PhoneTextKind::Answers, &file()).unwrap();
         let says = |text: &str| from_either(text.as_bytes().to_vec(), PhoneTextKind::Requests).unwrap_err().to_string();
-        assert!(says(&lines.join("\n")).contains("lines of an answer, and a request is needed"), "{}", says(&lines[0]));
+        assert!(
+            says(&lines.join("\n")).contains("phone text of an answer, but a request is needed"),
+            "{}",
+            says(&lines[0])
+        );
         assert!(says("1: HELLO").contains("line 1"), "{}", says("1: HELLO"));
     }
 

@@ -23,11 +23,11 @@ Example, with a file that `quorate key activate --offline request.bin` wrote on 
   quorate publisher activate --dir P --request request.bin --out answer.bin
   quorate key activate --answer answer.bin          on the cluster again
 
-By telephone, with lines that are read out (ends with Ctrl-D) and typed on the other side:
+By telephone, with phone text that is typed (end with Ctrl-D) and read out:
   quorate publisher activate --dir P --request - --out - --text
 
-A file with a refused node gives no answer and spends nothing. The same file again gives the same answer, free of
-charge, while its nodes hold their places.";
+If one node of the file is refused, there is no answer and nothing is spent. The same file again gives the same answer
+and spends nothing, while its nodes hold their activation slots.";
 
 /// Turn a file of requests into a file of answers with certificates.
 #[derive(Debug, clap::Args)]
@@ -52,13 +52,13 @@ impl Activate {
     pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
         let is_file = self.out.as_os_str() != DASH;
         if !is_file && !self.shown.is_any() {
-            return Err(Failure::usage(anyhow!("without a file, say how to show the answer: --text or --qr")));
+            return Err(Failure::usage(anyhow!("with `--out -`, choose how to print the answer: --text or --qr")));
         }
         let file = if is_file { Some(NewFile::at(&self.out, self.force)?) } else { None };
         let requests = phone_text::read(&self.request, PhoneTextKind::Requests)?;
         if SignedAnswers::decode(&requests).is_ok() {
             return Err(Failure::usage(anyhow!(
-                "{} is an answer already: install it on its cluster with `quorate key activate --answer {}`",
+                "{} is an answer, not a request: install it on its cluster with `quorate key activate --answer {}`",
                 self.request.display(),
                 self.request.display()
             )));
@@ -80,7 +80,7 @@ impl Activate {
             text.add_row([node.node.to_string(), node.key_id.clone(), node.certificate.clone(), left]);
         }
         for node in &report.released {
-            text.add_row([node.node.to_string(), node.key_id.clone(), "gave its place back".into(), String::new()]);
+            text.add_row([node.node.to_string(), node.key_id.clone(), "slot released".into(), String::new()]);
         }
         fields.extend([
             ("publisher".into(), json!(report.publisher)),

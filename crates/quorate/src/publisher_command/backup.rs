@@ -25,15 +25,15 @@ pub(super) const EXAMPLES: &str = "\
 Example:
   quorate publisher backup --dir P --out records.backup        also while `publisher serve` runs
 
-The file holds every issued key in full: keep it as you keep the keys. Private keys are not in it; copy P/*.key and
-P/trust.toml once, elsewhere.";
+The file holds every issued key in full: protect it like the keys. It holds no private keys: copy P/*.key and
+P/trust.toml once, to another machine.";
 
 pub(super) const RESTORE_EXAMPLES: &str = "\
 Example, in a folder with P/trust.toml and P/*.key, whose records are missing or empty:
   quorate publisher restore --dir P records.backup
 
-A backup is a moment. Keys and places that were given after it are forgotten by it: the publisher would refuse those keys
-and give those places once more. Restore the newest one.";
+A backup does not hold keys and activation slots that were issued after it: the publisher would refuse those keys and
+grant those slots again. Restore the newest backup.";
 
 /// Arguments of `publisher backup`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,8 @@ impl Backup {
             Report::Backup(backup) => backup,
             other => return Err(unexpected(&other)),
         };
-        let bytes = BASE64.decode(backup.file.as_bytes()).map_err(|_| anyhow!("the backup came damaged: try again"))?;
+        let bytes =
+            BASE64.decode(backup.file.as_bytes()).map_err(|_| anyhow!("the received backup is damaged: try again"))?;
         file.write(&bytes, Readers::Owner)?;
         output.result(
             &json!({ "backup": self.out.display().to_string(), "records": backup.records, "made_ms": backup.made_ms }),
@@ -85,7 +86,8 @@ impl Restore {
         output.result(
             &json!({ "records": restored.records, "made_ms": restored.made_ms }),
             format_args!(
-                "{} records of {} are restored. What was given after that day is not known here any more.",
+                "{} records of {} are restored. Keys and activations that were issued after that time are no longer \
+                 known.",
                 restored.records,
                 time_text::date(restored.made_ms),
             ),

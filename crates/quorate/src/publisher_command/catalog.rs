@@ -27,7 +27,8 @@ Example:
   quorate publisher catalog sign --dir P catalog.toml --out catalog.signed
   quorate catalog install catalog.signed --trust FINGERPRINT            on the cluster
 
-Needs P/root.key. The signed catalog also goes into P/trust.toml, from which clients know what covers their products.";
+Needs P/root.key. The signed catalog also goes into P/trust.toml, from which clients know which keys cover their
+products.";
 
 const SETUP_KEY_EXAMPLES: &str = "\
 Examples:
@@ -86,7 +87,7 @@ impl Command {
                         "products": products,
                     }),
                     format_args!(
-                        "{} is sound: {}, serial {}, {products} products.",
+                        "{} is valid: {}, serial {}, {products} products.",
                         file.display(),
                         catalog.publisher_name(),
                         catalog.serial(),
@@ -106,7 +107,7 @@ impl Command {
 
 fn read_text(file: &Path) -> Result<String, Failure> {
     let bytes = read_bounded(file, CATALOG_TEXT_BYTES_MAX)?;
-    String::from_utf8(bytes).map_err(|_| Failure::usage(anyhow!("{} is no text in UTF-8", file.display())))
+    String::from_utf8(bytes).map_err(|_| Failure::usage(anyhow!("{} is not UTF-8 text", file.display())))
 }
 
 fn parse(file: &Path) -> Result<Catalog, Failure> {
@@ -133,9 +134,9 @@ fn sign(
     let CatalogReport { publisher, fingerprint, serial, blocked, signed } = report;
     if blocked >= BLOCKED_WARNING {
         output.remark(format_args!(
-            "warning: the catalog blocks {blocked} of at most {BLOCKED_MAX} keys and certificates. Block the host keys whose \
-             slots changed most, and issue others for them: the certificates of a blocked key take no room. \
-             `quorate publisher key list --dir {}` shows them",
+            "warning: the catalog blocks {blocked} of at most {BLOCKED_MAX} keys and certificates. Block the host keys \
+             with the most blocked certificates, and issue new keys instead: certificates of a blocked key do not \
+             count. List the keys with `quorate publisher key list --dir {}`",
             folder.path.display()
         ));
     }

@@ -15,7 +15,7 @@ const ISSUE_EXAMPLES: &str = "\
 Example:
   quorate publisher direct-key issue --dir P --product suite-standard-1 --activations 50
 
-Machines that reach no host are activated with it, one activation each, by the publisher's service
+For machines that can reach no host: each uses one activation, from the publisher's service
 (`quorate publisher serve`).";
 
 /// Commands for direct keys.

@@ -19,7 +19,8 @@ pub(crate) struct Folder {
     pub(super) path: PathBuf,
 }
 
-/// The error for a folder that cannot be opened: it is not a publisher's, is in use, or has to be repaired first.
+/// The error for a folder that cannot be opened: it is not a publisher's folder, is in use, or has to be repaired
+/// first.
 pub(super) fn open_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Io { .. } => error.into(),

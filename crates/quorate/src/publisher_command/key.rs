@@ -16,26 +16,26 @@ use crate::output::{Failure, Output, table};
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:
-  quorate publisher key issue --dir P --group server-b                 6 hosts, each of them 9 more times
+  quorate publisher key issue --dir P --group server-b                 6 hosts, 9 re-activations of each
   quorate publisher key issue --dir P --group client --hosts 12 --json
-  quorate publisher key issue --dir P --group server-b --identity machine   not for hosts in containers";
+  quorate publisher key issue --dir P --group server-b --identity machine   excludes hosts in containers";
 
 const BLOCK_EXAMPLES: &str = "\
 Example:
   quorate publisher key block --dir P 0123456789abcdef
 
-The key activates nothing from now on. Hosts that it activated go on until a catalog that blocks it is installed on their
-cluster; every catalog that is signed from now on does (`quorate publisher catalog sign`, with a higher serial).";
+The key activates no more hosts. Hosts that it activated keep working until a catalog that blocks it is installed on
+their cluster; every catalog signed after this blocks it (`quorate publisher catalog sign`, with a higher serial).";
 
 const EXTEND_EXAMPLES: &str = "\
 Examples:
-  quorate publisher key extend --dir P 0123456789abcdef --hosts 8            good for 8 hosts in all
-  quorate publisher key extend --dir P 0123456789abcdef --reactivations 12   each of them 12 more times in all";
+  quorate publisher key extend --dir P 0123456789abcdef --hosts 8            8 hosts in total
+  quorate publisher key extend --dir P 0123456789abcdef --reactivations 12   12 re-activations of each host in total";
 
 const FREE_EXAMPLES: &str = "\
 The next catalog that is signed blocks the certificates of the host.
 
-Example, for a host that was lost and cannot give its place back itself (`quorate key release` does that):
+Example, for a lost host, which cannot release its activation slot itself (`quorate key release`):
   quorate publisher key show --dir P 0123456789abcdef                        lists the machines
   quorate publisher key free --dir P 0123456789abcdef --machine 89abcdef01234567";
 
@@ -56,7 +56,7 @@ pub(crate) enum Command {
         /// How many re-activations each host has.
         #[arg(long, default_value_t = REACTIVATIONS_DEFAULT)]
         reactivations: u32,
-        /// `machine`: activate only hosts that are identified by their whole machine; a host in a container is
+        /// `machine`: activate only hosts that are identified by all hardware factors; a host in a container is
         /// refused.
         #[arg(long, value_name = "any|machine", default_value = "any")]
         identity: Identity,
@@ -101,7 +101,7 @@ pub(crate) enum Command {
 pub(crate) enum Identity {
     /// The host chooses how it is identified.
     Any,
-    /// The host is identified by its whole machine.
+    /// The host is identified by all hardware factors of its machine.
     Machine,
 }
 
@@ -184,8 +184,8 @@ fn show(key: &KeyReport) -> String {
             state.to_owned(),
         ]);
     };
-    key.activations.iter().for_each(|host| add(host, "has a place"));
-    key.former.iter().for_each(|host| add(host, "gave it back"));
+    key.activations.iter().for_each(|host| add(host, "holds a slot"));
+    key.former.iter().for_each(|host| add(host, "released"));
     format!(
         "Key {} ({}), group {}, issued {}{}\n{} of {} hosts, {} re-activations of each\n{hosts}",
         key.key_id,

@@ -27,21 +27,21 @@ Examples:
   quorate publisher activate --dir P --request request.bin --out answer.bin
   quorate publisher backup --dir P --out records.backup
 
-Private keys may be protected by a passphrase (`init --passphrase`). Commands that sign take it from --passphrase-file, from
-the variable QUORATE_PUBLISHER_PASSPHRASE, or from the terminal.";
+Private keys may be protected by a passphrase (`init --passphrase`). Commands that sign take it from
+--passphrase-file, from the variable QUORATE_PUBLISHER_PASSPHRASE, or from the terminal.";
 
 const INIT_EXAMPLES: &str = "\
 Example:
   quorate publisher init --dir /srv/publisher --name \"Northlight Software\"
 
-Give P/trust.toml to those who build or run clients, and read the fingerprint out to administrators. Keep P/root.key
-offline; it is needed to sign catalogs and for nothing else.";
+Give P/trust.toml to those who build or run clients, and tell administrators the fingerprint in person. Keep P/root.key
+offline: it is needed only to sign catalogs.";
 
 /// Commands of a publisher.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Make a publisher: its keys, its trust file, its records.
+    /// Create a publisher: its keys, its trust file and its records.
     #[command(after_help = INIT_EXAMPLES)]
     Init {
         #[command(flatten)]
@@ -49,8 +49,8 @@ pub(crate) enum Command {
         /// Sign only catalogs whose `publisher` is this name.
         #[arg(long)]
         name: Option<String>,
-        /// Encrypt the private keys, with a passphrase that is typed twice. A passphrase from a file or variable
-        /// needs no flag.
+        /// Encrypt the private keys with a passphrase that is typed at the terminal. A passphrase from a file or
+        /// variable does not need this option.
         #[arg(long)]
         passphrase: bool,
         #[command(flatten)]
@@ -62,10 +62,10 @@ pub(crate) enum Command {
     /// Issue host keys, and show and change their limits.
     #[command(subcommand)]
     Key(key::Command),
-    /// Issue and show direct keys: each activates single machines, without a host.
+    /// Issue and show direct keys, which activate single machines without a host.
     #[command(subcommand)]
     DirectKey(direct_key::Command),
-    /// Exchange a host key for certificates: one file of requests for one file of answers.
+    /// Answer a file of activation requests with a file of node certificates.
     #[command(after_help = activate::EXAMPLES)]
     Activate(activate::Activate),
     /// Activate hosts and machines online, until SIGTERM.
@@ -112,8 +112,8 @@ fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>, outpu
             "trust": trust.display().to_string(),
         }),
         format_args!(
-            "Publisher {fingerprint} is made.\n\
-             Clients are given    {}\n\
+            "Publisher {fingerprint} was created.\n\
+             Give to clients      {}\n\
              Keep offline         {}\n\
              Next: quorate publisher catalog sign --dir {} CATALOG.toml --out CATALOG.signed",
             trust.display(),

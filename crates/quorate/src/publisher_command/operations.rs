@@ -92,7 +92,7 @@ fn failure(error: OperationError) -> Failure {
     }
 }
 
-/// The error for a report that does not belong to the operation, as a service of another version may send it.
+/// The error for a report of another operation, as a service of another version may send it.
 pub(super) fn unexpected(report: &Report) -> Failure {
     let name = match report {
         Report::KeyIssued(_) | Report::Keys(_) | Report::Key(_) => "host keys",
@@ -101,5 +101,6 @@ pub(super) fn unexpected(report: &Report) -> Failure {
         Report::Activated(_) => "an activation",
         Report::Backup(_) => "a backup",
     };
-    anyhow!("the service answered with {name}, which was not asked: run the same version of both").into()
+    anyhow!("the service sent {name}, which was not requested: run the same version of the service and of this command")
+        .into()
 }

@@ -18,7 +18,7 @@ const VARIABLE: &str = "QUORATE_PUBLISHER_PASSPHRASE";
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct PassphraseArgs {
     /// A file with the passphrase of the private keys in its first line. Default: the variable
-    /// QUORATE_PUBLISHER_PASSPHRASE, else a question at the terminal.
+    /// QUORATE_PUBLISHER_PASSPHRASE, else it is typed at the terminal.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -31,8 +31,8 @@ impl PassphraseArgs {
             return Ok(given);
         }
         let first = self.typed("Passphrase for the private keys: ")?;
-        if self.typed("Once more: ")? != first {
-            return Err(Failure::usage(anyhow!("the two passphrases differ: nothing was made")));
+        if self.typed("Repeat the passphrase: ")? != first {
+            return Err(Failure::usage(anyhow!("the two passphrases differ: nothing was created")));
         }
         Passphrase::new(first).map(Some).map_err(Failure::usage)
     }
@@ -53,7 +53,7 @@ impl PassphraseArgs {
         let text = match &self.passphrase_file {
             Some(path) => {
                 let bytes = Zeroizing::new(read_bounded(path, PASSPHRASE_BYTES_MAX + 2)?);
-                let text = std::str::from_utf8(&bytes).with_context(|| format!("{} is no text", path.display()));
+                let text = std::str::from_utf8(&bytes).with_context(|| format!("{} is not UTF-8 text", path.display()));
                 let text = text.map_err(Failure::usage)?;
                 let line = text.lines().next().unwrap_or_default();
                 Some(Zeroizing::new(line.to_owned()))
@@ -66,10 +66,12 @@ impl PassphraseArgs {
     fn typed(&self, question: &str) -> Result<Zeroizing<String>, Failure> {
         if !io::stdin().is_terminal() {
             return Err(Failure::usage(anyhow!(
-                "the private keys need a passphrase and nobody is there to type it: give --passphrase-file FILE or \
-                 set {VARIABLE}"
+                "the private keys are encrypted and stdin is not a terminal: give --passphrase-file FILE or set \
+                 {VARIABLE}"
             )));
         }
-        Ok(rpassword::prompt_password(question).map(Zeroizing::new).context("cannot ask for the passphrase")?)
+        Ok(rpassword::prompt_password(question)
+            .map(Zeroizing::new)
+            .context("cannot read the passphrase from the terminal")?)
     }
 }

@@ -24,12 +24,12 @@ Examples:
   quorate publisher serve --dir P --listen 0.0.0.0:1691
   quorate key activate --publisher publisher.example.test:1691                on a cluster
 
-Clients recognise the service by the publisher's activation keys, which they have: no other certificate is needed. With
---tls-certificate and --tls-private-key it shows an ordinary one, for networks that insist. P/root.key is not needed and
-belongs elsewhere. Other commands with the same --dir go on working while it runs; a trust.toml that was replaced by hand
-is read at the next start.
+Clients verify the service with the publisher's activation keys, which they have: no other certificate is needed. With
+--tls-certificate and --tls-private-key it presents a certificate of another authority. P/root.key is not needed and
+should be kept elsewhere. Other commands with the same --dir keep working while it runs; a trust.toml that was
+replaced by hand is read at the next start.
 
-Exit: 0 stopped as told; 1 failed; 2 folder, passphrase, certificate or address.";
+Exit: 0 stopped by a signal; 1 failed; 2 folder, passphrase, certificate or address.";
 
 /// Size limit of the certificate and of its private key, in bytes of PEM.
 const PEM_BYTES_MAX: usize = 256 << 10;
@@ -42,7 +42,7 @@ pub(crate) struct Serve {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// An ordinary certificate, with its chain, in PEM. A new one is read at the next start.
+    /// A certificate of another authority, with its chain, in PEM. SIGHUP reads it again.
     #[arg(long, value_name = "FILE", requires = "tls_private_key")]
     tls_certificate: Option<PathBuf>,
     /// The private key of that certificate, in PEM.
@@ -75,7 +75,7 @@ impl Serve {
         outcome
     }
 
-    /// The ordinary certificate, where one is given.
+    /// The certificate of another authority, where one is given.
     fn certificate(&self) -> Result<Option<OrdinaryCertificate>, Failure> {
         let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_private_key) else { return Ok(None) };
         let (chain, key) = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
@@ -99,39 +99,39 @@ impl Serve {
             error => Failure::usage(error),
         })?;
         let address = service.address();
-        tracing::info!(listen = %address, %fingerprint, version = env!("CARGO_PKG_VERSION"), "the publisher serves");
+        tracing::info!(listen = %address, %fingerprint, version = env!("CARGO_PKG_VERSION"), "the service runs");
         output.result(
         &json!({ "listen": address.to_string(), "publisher": id.to_string(), "fingerprint": fingerprint.to_string() }),
-        format_args!("Publisher {fingerprint} serves at {address}."),
+        format_args!("Publisher {fingerprint} is serving on {address}."),
     );
         let follow_signal = log.follow_signal();
         tokio::pin!(follow_signal);
         loop {
             tokio::select! {
-                why = service.failed() => return Err(anyhow!("the service stopped: {why}; its log says more").into()),
+                why = service.failed() => return Err(anyhow!("the service stopped: {why}; see its log").into()),
                 toggled = &mut follow_signal => return toggled.context("cannot wait for SIGUSR1").map_err(Failure::from),
                 Some(()) = hang_up.recv() => self.read_again(&service),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
         }
-        tracing::info!("stopping: open requests are finished");
+        tracing::info!("stopping: finishing open requests");
         service.stop().await;
         Ok(())
     }
 
-    /// At SIGHUP: reads the ordinary certificate and its key again, the only files that are read again.
+    /// At SIGHUP: reloads the certificate of the other authority and its key; no other file is reloaded.
     fn read_again(&self, service: &Service) {
         let replaced = self.certificate().and_then(|certificate| match certificate {
             Some(certificate) => service.replace_certificate(certificate).map_err(Failure::from),
             None => Ok(false),
         });
         match replaced {
-            Ok(true) => tracing::info!("the TLS certificate was read again"),
-            Ok(false) => tracing::info!("SIGHUP: there is nothing to read again"),
+            Ok(true) => tracing::info!("the TLS certificate was reloaded"),
+            Ok(false) => tracing::info!("SIGHUP: no TLS certificate is configured, nothing to reload"),
             Err(error) => {
                 let error = error.reason();
-                tracing::error!(error, "the TLS certificate was not read again: the one before it is shown on");
+                tracing::error!(error, "the TLS certificate could not be reloaded: the previous one stays in use");
             }
         }
     }

@@ -58,10 +58,11 @@ impl Command {
         if let Some(password) = password {
             key_password::take(password);
         }
-        let nobody = || Failure::usage(anyhow!("/{} is for hosts, and this machine is none: name one", verb.name));
+        let no_host =
+            || Failure::usage(anyhow!("/{} is for hosts, but this machine is not a host: give TARGET", verb.name));
         match target_of(target, verb).map_err(Failure::usage)? {
             Target::Host(address) => {
-                let on_host = verb.on_host.ok_or_else(nobody)?;
+                let on_host = verb.on_host.ok_or_else(no_host)?;
                 let admin = AdminArgs::at(&address).and_then(|admin| match user {
                     Some(user) => admin.with_context(user),
                     None => Ok(admin),
@@ -71,7 +72,7 @@ impl Command {
                 (on_host.run)(OnHost { verb: verb.name, admin, argument, publisher, output })
             }
             Target::Client => {
-                let on_client = verb.on_client.ok_or_else(nobody)?;
+                let on_client = verb.on_client.ok_or_else(no_host)?;
                 (on_client.run)(OnClient { argument, state: self.state.clone(), trust: self.trust.clone(), output })
             }
         }
@@ -90,7 +91,7 @@ struct Parsed<'a> {
 fn parse(words: &[String]) -> anyhow::Result<Parsed<'_>> {
     let is_verb = |word: &String| word.starts_with('/');
     let before = words.iter().position(is_verb);
-    let before = before.ok_or_else(|| anyhow!("a verb is missing: `quorate slmgr --help` lists them"))?;
+    let before = before.ok_or_else(|| anyhow!("the verb is missing: `quorate slmgr --help` lists the verbs"))?;
     let (place, rest) = words.split_at(before);
     let place: Vec<_> = place.iter().map(String::as_str).collect();
     let (target, user, password) = match place.as_slice() {
@@ -98,16 +99,16 @@ fn parse(words: &[String]) -> anyhow::Result<Parsed<'_>> {
         [target] => (Some(*target), None, None),
         [target, user] => (Some(*target), Some(*user), None),
         [target, user, password] => (Some(*target), Some(*user), Some(*password)),
-        _ => return Err(anyhow!("more than TARGET, USER and PASSWORD stands before the verb")),
+        _ => return Err(anyhow!("more than the three arguments TARGET, USER and PASSWORD before the verb")),
     };
-    let [name, arguments @ ..] = rest else { return Err(anyhow!("a verb is missing")) };
-    let verb = Verb::named(name)
-        .ok_or_else(|| anyhow!("{name}: there is no such verb; `quorate slmgr --help` lists the verbs"))?;
+    let [name, arguments @ ..] = rest else { return Err(anyhow!("the verb is missing")) };
+    let verb =
+        Verb::named(name).ok_or_else(|| anyhow!("unknown verb {name}: `quorate slmgr --help` lists the verbs"))?;
     let argument = match (verb.argument, arguments) {
         (Argument::None, []) => "",
         (Argument::Needed(_), [argument]) => argument.as_str(),
-        (Argument::Needed(argument), []) => return Err(anyhow!("/{} takes {argument}", verb.name)),
-        (_, [.., more]) => return Err(anyhow!("{more}: nothing more belongs to /{}", verb.name)),
+        (Argument::Needed(argument), []) => return Err(anyhow!("/{} needs the argument {argument}", verb.name)),
+        (_, [.., more]) => return Err(anyhow!("unexpected argument {more} after /{}", verb.name)),
     };
     Ok(Parsed { target, user, password, verb, argument })
 }
@@ -115,10 +116,7 @@ fn parse(words: &[String]) -> anyhow::Result<Parsed<'_>> {
 fn target_of(target: Option<&str>, verb: &Verb) -> anyhow::Result<Target> {
     match (target, verb.on_host) {
         (Some(target), Some(_)) => Ok(Target::Host(target.to_owned())),
-        (Some(_), None) => Err(anyhow!(
-            "/{} is for a client machine, and is run on it: a host does not reach into the machines that it activates",
-            verb.name
-        )),
+        (Some(_), None) => Err(anyhow!("/{} is for a client machine: run it there, without TARGET", verb.name)),
         (None, None) => Ok(Target::Client),
         (None, Some(_)) if verb.is_for_either => Ok(local_admin().map_or(Target::Client, Target::Host)),
         (None, Some(_)) => Ok(Target::Host(local_admin().unwrap_or_else(|| format!("unix:{ADMIN}")))),

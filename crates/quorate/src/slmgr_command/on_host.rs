@@ -31,7 +31,7 @@ impl OnHost<'_> {
     fn publisher(&self) -> Result<String, Failure> {
         self.publisher.map(str::to_owned).ok_or_else(|| {
             Failure::usage(anyhow!(
-                "/{} asks the publisher: give --publisher HOST:PORT, or use /dti and /atp",
+                "/{} contacts the publisher: give --publisher HOST:PORT, or use /dti and /atp",
                 self.verb
             ))
         })

@@ -93,9 +93,9 @@ impl fmt::Display for Overview {
             found.map_or("", |setting| setting.value.as_str())
         };
         let (own, nodes) = (self.cluster.answered_by, self.cluster.nodes.len());
-        line("Host", format!("node {own}, one of {nodes} that share the count"))?;
+        line("Host", format!("node {own} of {nodes} nodes that share the count"))?;
         if self.keys.keys.is_empty() {
-            line("Key", "none is installed: /ipk KEY".into())?;
+            line("Key", "none; install one with /ipk KEY".into())?;
         }
         for (key, state) in self.activations() {
             line("Key", format!("{} of {}", key.masked, key.publisher))?;
@@ -111,7 +111,7 @@ impl fmt::Display for Overview {
         for application in &self.counts.applications {
             line("Current count", format!("{} ({})", application.count, application.application))?;
             for product in application.products.iter().filter(|_| self.is_long) {
-                let met = if product.met { "met" } else { "not met" };
+                let met = if product.met { "reached" } else { "not reached" };
                 line("", format!("{}: threshold {}, {met}", product.product, product.threshold))?;
             }
         }
@@ -129,7 +129,11 @@ impl fmt::Display for Overview {
             line("Node", format!("{}, {}, {ready}{version}", node.node, node_role(node).text()))?;
         }
         let leader = self.cluster.leader;
-        f.write_str(&if leader == 0 { "No leader is known".to_owned() } else { format!("Node {leader} leads") })?;
-        write!(f, "; {} more may fail.", self.cluster.failure_tolerance)
+        f.write_str(&if leader == 0 {
+            "No leader is known".to_owned()
+        } else {
+            format!("Node {leader} is the leader")
+        })?;
+        write!(f, "; failures tolerated: {}.", self.cluster.failure_tolerance)
     }
 }

@@ -84,31 +84,36 @@ pub(super) const VERBS: &[Verb] = &[
         .and_on_client("client install-key {}", on_client::install_key),
     host("ato", Alone, ("key activate", on_host::activate), "activate now")
         .and_on_client("client activate", on_client::activate),
-    host("dli", Alone, ("count, key list, settings get, in short", on_host::overview), "how it stands")
+    host("dli", Alone, ("count, key list, settings get (summary)", on_host::overview), "license status")
         .and_on_client("client status", on_client::status),
     host(
         "dlv",
         Alone,
         ("count, key list, settings get, cluster status", on_host::details),
-        "how it stands, with all there is to say",
+        "license status, with all details",
     )
     .and_on_client("client status", on_client::status),
-    host("xpr", Alone, ("key list", on_host::list_keys), "until when it is activated")
+    host("xpr", Alone, ("key list", on_host::list_keys), "end of the activation")
         .and_on_client("client status", on_client::status),
     host(
         "dti",
         Needed("FILE"),
         ("key activate --offline {}", on_host::write_request),
-        "what is to be brought to the publisher",
+        "write the request for the publisher",
     )
     .or_client(),
-    host("atp", Needed("FILE"), ("key activate --answer {}", on_host::install_answer), "what the publisher answered")
-        .or_client(),
+    host(
+        "atp",
+        Needed("FILE"),
+        ("key activate --answer {}", on_host::install_answer),
+        "install the publisher's answer",
+    )
+    .or_client(),
     host(
         "upk",
         Alone,
         ("key release --yes --node {node}", on_host::release_key),
-        "give the place of the key back; on a client machine, take the key away",
+        "release the key's activation slot; on a client machine, remove the key",
     )
     .and_on_client("client remove-key", on_client::remove_key),
     host(
@@ -123,30 +128,30 @@ pub(super) const VERBS: &[Verb] = &[
         "spri",
         Alone,
         ("settings set process.low_priority false --node {node}", on_host::set_normal_priority),
-        "normal priority",
+        "run with normal priority",
     ),
     host(
         "cpri",
         Alone,
         ("settings set process.low_priority true --node {node}", on_host::set_low_priority),
-        "leave the processor to others",
+        "run with low priority",
     ),
     host(
         "sai",
         Needed("MINUTES"),
         ("settings set activation.interval_minutes {}", on_host::set_activation_interval),
-        "until machines that are not activated ask again",
+        "retry interval of machines that are not activated",
     ),
     host(
         "sri",
         Needed("MINUTES"),
         ("settings set renewal.interval_minutes {}", on_host::set_renewal_interval),
-        "until activated machines renew",
+        "renewal interval of activated machines",
     ),
-    client("skms", Needed("HOST[:PORT]"), ("client set-host {}", on_client::set_host), "ask this host only"),
-    client("ckms", Alone, ("client clear-host", on_client::clear_host), "look for hosts in DNS again"),
-    client("cpky", Alone, ("client clear-key", on_client::clear_key), "keep no direct key that somebody could read"),
-    client("rearm", Alone, ("client rearm", on_client::rearm), "set the timers anew"),
+    client("skms", Needed("HOST[:PORT]"), ("client set-host {}", on_client::set_host), "use this host only"),
+    client("ckms", Alone, ("client clear-host", on_client::clear_host), "look up hosts in DNS again"),
+    client("cpky", Alone, ("client clear-key", on_client::clear_key), "make the direct key unreadable"),
+    client("rearm", Alone, ("client rearm", on_client::rearm), "reset the timers"),
 ];
 
 impl Verb {
@@ -176,23 +181,21 @@ pub(super) struct Help;
 
 impl fmt::Display for Help {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Verbs, and the same as a command of its own:\n")?;
+        f.write_str("Verbs, and the equivalent commands:\n")?;
         for verb in VERBS {
             writeln!(f, "  {:<18} {}\n  {:<18} quorate {}", verb.usage(), verb.help, "", verb.native())?;
         }
         f.write_str(
             "\nWithout TARGET: on the host where this machine is one (its administration socket is there),\n\
-             else on the client machine; /skms, /ckms, /cpky and /rearm always on the client machine.\n\
-             TARGET is HOST[:PORT] of its administration (1690), unix:PATH, or a saved context. USER is the saved context\n\
-             whose certificate is shown there; PASSWORD decrypts its key on this machine, and is asked for where it is left\n\
-             out. What the certificate may do is decided there: who may not is refused with 0x80070005.\n\n\
-             Examples:\n  \
-             quorate slmgr /dli\n  \
-             quorate slmgr /sri 20160\n  \
-             quorate slmgr unix:/var/lib/quorate/admin.sock /dlv\n  \
-             quorate slmgr host1.example.com ada /sri 20160\n  \
-             quorate slmgr --publisher activate.example.test:1691 /ato\n  \
-             quorate slmgr /skms node1.example.com:1688",
+             else on this machine as a client; /skms, /ckms, /cpky and /rearm always run on this machine as a \
+             client.\n\
+             TARGET is HOST[:PORT] of its administration (1690), unix:PATH, or a saved context. USER is the saved \
+             context\n\
+             whose certificate is presented there; PASSWORD decrypts its key on this machine, and is prompted\n\
+             for where it is missing. The host refuses a caller without the necessary rights with 0x80070005.\n\n\
+             Examples:\n  quorate slmgr /dli\n  quorate slmgr /sri 20160\n  quorate slmgr \
+             unix:/var/lib/quorate/admin.sock /dlv\n  quorate slmgr host1.example.com ada /sri 20160\n  quorate slmgr \
+             --publisher activate.example.test:1691 /ato\n  quorate slmgr /skms node1.example.com:1688",
         )
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(counts) = &observation.counts else {
-        return vec![Problem::unknown("the counts are not known: no leader says so", "see the check `leader`")];
+        return vec![Problem::unknown("the counts are unknown: no leader reported them", "see the check `leader`")];
     };
     let before_ms = counts.cluster_time_ms + COUNT_WARNING_MS;
     let mut problems = Vec::new();
@@ -24,12 +24,12 @@ pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {
         if let Some((at_ms, product)) = soon.min_by_key(|(at_ms, _)| *at_ms) {
             problems.push(Problem::warning(
                 format!(
-                    "{} falls below the threshold of {} on {}, as it goes",
+                    "by the current trend, {} falls below the threshold of {} on {}",
                     application.application,
                     product.product,
                     time_text::second(at_ms)
                 ),
-                "find out why machines stopped asking: quorate client discover on one of them",
+                "find out why machines stopped renewing: run quorate client discover on one of them",
             ));
         }
     }
@@ -38,14 +38,17 @@ pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {
 
 pub(super) fn duplicates(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(reply) = &observation.duplicates else {
-        return vec![Problem::unknown("no node was asked yet which machines it knows", "ask again in a minute")];
+        return vec![Problem::unknown(
+            "the client machines of the nodes were not compared yet",
+            "run the check again in a minute",
+        )];
     };
     let mut problems = Vec::new();
     let shared = reply.duplicates.len();
     if shared > 0 {
         problems.push(Problem::warning(
-            format!("CMIDs that several machines share, and that count once: {shared}"),
-            "quorate duplicates: it names the machines, and says what to do on each",
+            format!("CMIDs that several machines share, and that are counted once: {shared}"),
+            "run quorate duplicates, which lists the machines with the remedy for each",
         ));
     }
     if observation.status.nodes.is_empty() {
@@ -54,7 +57,7 @@ pub(super) fn duplicates(observation: &ClusterObservation) -> Vec<Problem> {
     let passed_over = reply.passed_over.iter();
     problems.extend(passed_over.map(|why| {
         Problem::unknown(
-            format!("which machines asked there is not known: {why}"),
+            format!("the client machines of a node are unknown: {why}"),
             "start the node; see the check `nodes`",
         )
     }));
@@ -71,9 +74,9 @@ pub(super) fn new_machines(observation: &ClusterObservation) -> Vec<Problem> {
         return problems;
     }
     problems.push(Problem::warning(
-        format!("machines that no count remembered were counted within an hour: {last_hour}; usual are {usual}"),
-        "unless machines are being installed, see where they come from: quorate events --since 1h; and close port 1688 to \
-         these, or set clients.new_cmids_per_minute",
+        format!("new client machines within an hour: {last_hour}; usual: {usual}"),
+        "unless machines are being installed, find their client addresses with quorate events --since 1h, then block \
+         these in the firewall for port 1688, or set clients.new_cmids_per_minute",
     ));
     problems
 }

@@ -7,13 +7,13 @@ use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::re
 pub(super) fn records(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(dns) = &observation.dns else {
         return vec![Problem::unknown(
-            "DNS was not asked: this node has no name in DNS, or was not asked yet",
-            "set dns.target in the configuration of each node, or have clients find the nodes by other means",
+            "DNS was not checked: this node has no dns.target, or the check did not run yet",
+            "set dns.target in the configuration of each node, or configure the hosts on the clients",
         )];
     };
     if dns.domains.is_empty() {
         return vec![Problem::unknown(
-            "DNS was not asked: the nodes publish in no domain and serve no zone",
+            "DNS was not checked: the nodes publish in no domain and serve no zone",
             "quorate settings set dns.domains DOMAIN",
         )];
     }
@@ -22,7 +22,7 @@ pub(super) fn records(observation: &ClusterObservation) -> Vec<Problem> {
         if !domain.last_error.is_empty() {
             problems.push(Problem::failure(
                 format!("{}: {}", domain.domain, domain.last_error),
-                "mend what the error names, then quorate dns publish",
+                "correct what the error names, then run quorate dns publish",
             ));
         }
         problems.extend(domain.records.iter().filter_map(|found| record(domain, found)));
@@ -34,20 +34,20 @@ fn record(domain: &DnsDomain, record: &DnsRecord) -> Option<Problem> {
     let what = format!("{} port {} in {}", record.target, record.port, domain.domain);
     match record_state(record) {
         DnsRecordState::Foreign => Some(Problem::warning(
-            format!("{what} belongs to no member"),
+            format!("{what} is not the record of a member"),
             format!(
-                "a rogue host or a leftover: delete it there (nsupdate: update delete {} SRV {} {} {} {}), or list its \
-                 target in dns.known of every node",
+                "if it is a rogue or former host, delete it (nsupdate: update delete {} SRV {} {} {} {}); otherwise \
+                 add its target to dns.known on every node",
                 domain.name, record.priority, record.weight, record.port, record.target
             ),
         )),
         DnsRecordState::Dead => Some(Problem::warning(
-            format!("{what} is a member's that does not answer"),
-            "start the node: the leader withdraws the record if it stays away",
+            format!("{what} is the record of a member that does not answer"),
+            "start the node; the leader withdraws the record if the node stays down",
         )),
-        DnsRecordState::Missing => Some(Problem::failure(format!("{what} is not there"), "quorate dns publish")),
+        DnsRecordState::Missing => Some(Problem::failure(format!("{what} is missing"), "quorate dns publish")),
         _ if record.stale => {
-            Some(Problem::warning(format!("{what} is not as its node announces it"), "quorate dns publish"))
+            Some(Problem::warning(format!("{what} differs from what its node announces"), "quorate dns publish"))
         }
         _ => None,
     }

@@ -10,7 +10,7 @@ use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::ac
 pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(keys) = &observation.keys else {
         return vec![Problem::unknown(
-            "whether the nodes are activated is not known: no leader says which keys are installed",
+            "the activation of the nodes is unknown: no leader reported the installed keys",
             "see the check `leader`",
         )];
     };
@@ -27,7 +27,7 @@ pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
             if node.groups.is_empty() || !node.unusable_keys.is_empty() {
                 Problem::failure(text, format!("quorate key activate --node {}", node.node))
             } else {
-                Problem::failure(text, "see the other checks")
+                Problem::failure(text, "see the findings of the other checks")
             }
         })
         .collect();
@@ -37,7 +37,7 @@ pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
             held.iter().filter(|group| !node.groups.contains(group)).map(|group| group.as_str()).collect();
         if !lacks.is_empty() {
             problems.push(Problem::warning(
-                format!("node {} is not activated for {}, as others are", node.node, lacks.join(", ")),
+                format!("node {} is not activated for {}, but other nodes are", node.node, lacks.join(", ")),
                 format!("quorate key activate --node {}", node.node),
             ));
         }
@@ -48,7 +48,10 @@ pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
 
 pub(super) fn keys(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(keys) = &observation.keys else {
-        return vec![Problem::unknown("no leader says which keys are installed", "see the check `leader`")];
+        return vec![Problem::unknown(
+            "the installed keys are unknown: no leader reported them",
+            "see the check `leader`",
+        )];
     };
     if keys.keys.is_empty() {
         return vec![Problem::unknown("no host key is installed", "see the check `activation`")];
@@ -57,8 +60,8 @@ pub(super) fn keys(observation: &ClusterObservation) -> Vec<Problem> {
     let pending = keys.pending_releases.len();
     if pending > 0 {
         problems.push(Problem::warning(
-            format!("{pending} places were given back, and the publisher does not know"),
-            "quorate key activate, which tells it",
+            format!("{pending} activation slots were released, and the publisher is not informed yet"),
+            "quorate key activate, which informs it",
         ));
     }
     problems
@@ -73,8 +76,8 @@ fn key(key: &InstalledKey) -> Vec<Problem> {
         problems.push(Problem::failure(
             format!("key {} is blocked by {}", key.key_id, key.publisher),
             format!(
-                "ask the publisher for another key: quorate key install KEY and quorate key activate, then quorate key \
-                 release --key {} --node NODE for nodes {}",
+                "get another key from the publisher: quorate key install KEY and quorate key activate, then quorate \
+                 key release --key {} --node NODE for nodes {}",
                 key.key_id,
                 nodes.join(", ")
             ),
@@ -82,12 +85,13 @@ fn key(key: &InstalledKey) -> Vec<Problem> {
     }
     match &key.standing {
         None => problems.push(Problem::unknown(
-            format!("how many hosts key {} may activate is not known: the publisher has not answered", key.key_id),
-            "quorate key activate, which asks it",
+            format!("the activation slots of key {} are unknown: no answer of the publisher is installed", key.key_id),
+            "quorate key activate, which requests one",
         )),
         Some(standing) if standing.hosts_used >= standing.hosts_limit => problems.push(Problem::warning(
             format!("key {} has activated {} of {} hosts", key.key_id, standing.hosts_used, standing.hosts_limit),
-            "before a new node: quorate key release on one that is not needed, or ask the publisher for more",
+            "before you add a node: quorate key release for a host that is not needed, or ask the publisher to extend \
+             the key",
         )),
         Some(_) => {}
     }

@@ -16,13 +16,16 @@ pub(super) fn disks(observation: &ClusterObservation) -> Vec<Problem> {
 /// Problems for machines that a check could not read; `what` names what it would have read.
 fn not_probed(observation: &ClusterObservation, what: &str) -> Vec<Problem> {
     if observation.machines.is_empty() {
-        return vec![Problem::unknown(format!("no {what} was looked at yet"), "ask again in a minute")];
+        return vec![Problem::unknown(
+            format!("the {what} of the nodes was not checked yet"),
+            "run the check again in a minute",
+        )];
     }
     let silent = observation.machines.iter().filter(|machine| !machine.passed_over.is_empty());
     let unknown = silent.map(|machine| {
         let (node, why) = (machine.node, &machine.passed_over);
         Problem::unknown(
-            format!("the {what} of node {node} is not known: {why}"),
+            format!("the {what} of node {node} is unknown: {why}"),
             "start the node; see the check `nodes`",
         )
     });
@@ -33,33 +36,37 @@ fn disk(machine: &MachineReport) -> Vec<Problem> {
     let node = machine.node;
     if !machine.write_error.is_empty() {
         return vec![Problem::failure(
-            format!("node {node} cannot write: {}", machine.write_error),
-            "make room on its disk, or mend it, and start the node again",
+            format!("node {node} cannot write to its disk: {}", machine.write_error),
+            "make room on its disk or repair it, and start the node again",
         )];
     }
     let mut problems = Vec::new();
     if machine.sync_us < SYNC_US_MIN {
         problems.push(Problem::warning(
-            format!("the disk of node {node} is sure in {} us: it does not wait for its medium", machine.sync_us),
-            "use a file system that syncs (no tmpfs, no eatmydata): a power cut loses what was acknowledged",
+            format!(
+                "the fsync latency of node {node} is only {} us: its disk does not wait for the storage medium",
+                machine.sync_us
+            ),
+            "use a file system that implements fsync (not tmpfs or eatmydata): otherwise a power cut loses \
+             acknowledged data",
         ));
     } else if machine.sync_us > SYNC_US_MAX {
         problems.push(Problem::warning(
-            format!("the disk of node {node} takes {} ms to be sure", machine.sync_us / 1000),
-            "put its data on a faster disk: every activation waits for it",
+            format!("the fsync latency of node {node} is {} ms", machine.sync_us / 1000),
+            "move its data folder to a faster disk: every activation waits for fsync",
         ));
     }
     if machine.data_size_bytes == 0 {
         problems.push(Problem::unknown(
-            format!("how much room node {node} has is not known: its file system does not say"),
-            "look at the file system of its data folder (df)",
+            format!("the free disk space of node {node} is unknown: its file system does not report it"),
+            "check the file system of its data folder (df)",
         ));
     }
     let (free, store) = (machine.data_free_bytes, machine.store_bytes);
     if machine.data_size_bytes > 0 && (free < machine.data_size_bytes / 20 || free < 2 * store) {
         problems.push(Problem::warning(
-            format!("node {node} has {} MiB left, and its store has {} MiB", free >> 20, store >> 20),
-            "make room: a node that cannot write stops, and to start it needs room for a copy of its store",
+            format!("node {node} has {} MiB of free disk space, and its store has {} MiB", free >> 20, store >> 20),
+            "make room: a node that cannot write stops, and a start needs disk space for a copy of the store",
         ));
     }
     problems
@@ -78,13 +85,13 @@ fn of_descriptors(machine: &MachineReport) -> Option<Problem> {
         return None;
     }
     if *open >= limit / 100 * DESCRIPTORS_PERCENT_MAX {
-        return Some(Problem::warning(format!("node {node} has {open} files open, of {limit} that it may"), remedy));
+        return Some(Problem::warning(format!("node {node} has {open} of at most {limit} files open"), remedy));
     }
     (clients_max < clients_wanted).then(|| {
         Problem::warning(
             format!(
-                "node {node} serves {clients_max} clients at once, not the {clients_wanted} of clients.connections_max: it may \
-                 open {limit} files"
+                "node {node} serves at most {clients_max} connections, not the {clients_wanted} of \
+                 clients.connections_max: its limit of open files is {limit}"
             ),
             remedy,
         )
@@ -94,7 +101,7 @@ fn of_descriptors(machine: &MachineReport) -> Option<Problem> {
 pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
     let now_ms = observation.status.cluster_time_ms;
     if now_ms == 0 {
-        let text = "whether a certificate ends soon is not known: without a leader there is no cluster time";
+        let text = "the expiry of certificates is unknown: without a leader, cluster time is unknown";
         return vec![Problem::unknown(text, "see the check `leader`")];
     }
     let known = observation.known_machines();
@@ -102,9 +109,9 @@ pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
         .filter(|machine| machine.certificate_ends_ms < now_ms + CERTIFICATE_WARNING_MS)
         .map(|machine| {
             let ends = time_text::second(machine.certificate_ends_ms);
-            let text = format!("the certificate of node {} ends {ends}", machine.node);
-            let remedy = "start it again: it renews the cluster's own then, and its log says why it did not before; one of your \
-                          organisation's: put another into the file tls.certificate";
+            let text = format!("the certificate of node {} expires {ends}", machine.node);
+            let remedy = "for a certificate of the cluster's authority, start it again, which renews it (its log says \
+                          why it was not renewed); for one of your organisation, replace the file tls.certificate";
             if machine.certificate_ends_ms < now_ms {
                 Problem::failure(text, remedy)
             } else {

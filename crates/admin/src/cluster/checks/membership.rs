@@ -14,13 +14,13 @@ use crate::{
 pub(super) fn leader(observation: &ClusterObservation) -> Vec<Problem> {
     if observation.status.nodes.is_empty() {
         return vec![Problem::failure(
-            "the node belongs to no cluster",
-            "quorate host run --bootstrap on one node of it, or quorate cluster add from a cluster that runs",
+            "the node is not a member of a cluster",
+            "quorate host run --bootstrap on one node of a new cluster, or quorate cluster add on a running cluster",
         )];
     }
     if observation.status.leader == 0 {
         return vec![Problem::failure(
-            "no leader is known: nobody is activated",
+            "no leader is known: no client is activated",
             "start the nodes that do not answer: a majority of the voters must run and reach each other on port 1689",
         )];
     }
@@ -46,19 +46,17 @@ fn node(node: &NodeStatus) -> Option<Problem> {
         }
         NodeState::Stopped => Some(Problem::failure(
             format!("node {number} has stopped: {}", node.not_ready_because),
-            "look into its log, mend what it names, and start it again (quorate host run)",
+            "see its log, correct the cause, and start it again (quorate host run)",
         )),
         NodeState::Diverged => Some(Problem::failure(
             format!("node {number} does not serve: {}", node.not_ready_because),
-            format!(
-                "copy its data folder for the developers, then quorate cluster rejoin {number}, asked of another node"
-            ),
+            format!("copy its data folder for the developers, then quorate cluster rejoin {number}, on another node"),
         )),
         // Reported by `quarantine`.
         NodeState::Quarantined => None,
         _ if !node.reachable => Some(Problem::failure(
             format!("node {number} does not answer: {}", node.not_ready_because),
-            format!("start it (quorate host run); gone for good: quorate cluster remove {number} --dead"),
+            format!("start it (quorate host run); if it never comes back: quorate cluster remove {number} --dead"),
         )),
         // `lag` reports how much of the log it has.
         NodeState::Ok | NodeState::Lagging | NodeState::Unreachable | NodeState::Unspecified => None,
@@ -79,15 +77,15 @@ pub(super) fn links(observation: &ClusterObservation) -> Vec<Problem> {
         if link.is_slow() {
             return Some(Problem::warning(
                 link.to_string(),
-                "quorate settings set raft.profile far; where that is not answered, set raft.profile = \"far\" in the configuration \
+                "quorate settings set raft.profile far; if that fails, set raft.profile = \"far\" in the configuration \
                  of every node, and send each SIGHUP",
             ));
         }
         let [one, other] = link.nodes;
         link.took.is_none().then(|| {
             Problem::unknown(
-                format!("the link between nodes {one} and {other} is not measured yet"),
-                "ask again in some seconds; where it stays so, look at the network between them",
+                format!("the round-trip time between nodes {one} and {other} is not measured yet"),
+                "run the check again in some seconds; if it is still not measured, check the network between them",
             )
         })
     });
@@ -101,14 +99,14 @@ pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
             Problem::failure(
                 format!("node {} is quarantined: {}", node.node, node.quarantined_because),
                 format!(
-                    "stop it and quorate cluster remove {} --dead, then let it join with an empty data folder and a new \
-                     number; where a majority is quarantined: quorate host recover",
+                    "stop it, run quorate cluster remove {} --dead, then add it again with an empty data folder and a \
+                     new number; if a majority is quarantined: quorate host recover",
                     node.node
                 ),
             )
         })
         .collect();
-    problems.extend(not_asked(observation, "start"));
+    problems.extend(not_asked(observation, "quarantine state"));
     problems
 }
 
@@ -119,12 +117,12 @@ pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
     if status.leader == 0 {
         let answering = voters.iter().filter(|node| node.reachable).count();
         if voters.is_empty() || answering >= majority {
-            let text = "which voters can agree is not known: there is no leader";
+            let text = "the quorum could not be checked: there is no leader";
             return vec![Problem::unknown(text, "see the check `leader`")];
         }
         return vec![Problem::failure(
             format!("{answering} of {} voters answer, and {majority} are needed", voters.len()),
-            "bring the nodes back that do not answer",
+            "start the nodes that do not answer",
         )];
     }
     if status.failure_tolerance > 0 {
@@ -133,13 +131,13 @@ pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
     let unable: Vec<_> = voters.iter().filter(|node| node_state(node) != NodeState::Ok).collect();
     if unable.is_empty() {
         return vec![Problem::warning(
-            format!("a cluster of {} bears no failure", status.nodes.len()),
+            format!("a cluster of {} tolerates no failure", status.nodes.len()),
             "add nodes until there are three: quorate cluster add",
         )];
     }
     let named = unable.iter().map(|node| format!("node {} ({})", node.node, state_word(node)));
     let text = format!(
-        "if one more node fails, no client is activated: not counted are {}",
+        "if one more node fails, no client is activated; not able to contribute to the quorum: {}",
         named.collect::<Vec<_>>().join(", ")
     );
     let is_planned = |node: &NodeStatus| {
@@ -150,11 +148,11 @@ pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
         return vec![Problem::warning(text, "start the drained nodes again soon (quorate host run)")];
     }
     if !unable.iter().any(|node| is_known(node) && !is_planned(node)) {
-        return vec![Problem::unknown(text, "ask again: the leader has not heard from them yet")];
+        return vec![Problem::unknown(text, "run the check again: the leader has no response from them yet")];
     }
     vec![Problem::failure(
         text,
-        "bring the nodes back that do not answer, and wait for those that lag (see the check `lag`)",
+        "start the nodes that do not answer, and wait for those that lag (see the check `lag`)",
     )]
 }
 
@@ -170,7 +168,7 @@ pub(super) fn lag(observation: &ClusterObservation) -> Vec<Problem> {
     let leader = status.nodes.iter().find(|node| node.node == status.leader);
     let Some(last) = leader.and_then(|leader| leader.match_index) else {
         return vec![Problem::unknown(
-            "how far the nodes are is not known: no leader says so",
+            "the lag of the nodes is unknown: no leader reported it",
             "see the checks `leader` and `nodes`",
         )];
     };
@@ -181,17 +179,17 @@ pub(super) fn lag(observation: &ClusterObservation) -> Vec<Problem> {
 fn lacking(node: &NodeStatus, last: u64) -> Option<Problem> {
     let number = node.node;
     let Some(matched) = node.match_index else {
-        let text = format!("which entries node {number} has is not known: the leader has not heard from it");
+        let text = format!("the lag of node {number} is unknown: the leader has no response from it");
         return Some(Problem::unknown(text, "start the node, if it does not run"));
     };
     let lag = last.saturating_sub(matched);
     if node_state(node) != NodeState::Lagging && lag <= LAG_ENTRIES_MAX {
         return None;
     }
-    let counts = if is_voter(&node) { "; it does not count as able to carry the quorum" } else { "" };
+    let counts = if is_voter(&node) { "; it cannot contribute to the quorum" } else { "" };
     Some(Problem::warning(
-        format!("node {number} lacks {lag} entries of the leader's log{counts}"),
-        "wait; if it does not catch up, look at its disk and the network to it",
+        format!("node {number} has a lag of {lag} log entries{counts}"),
+        "wait; if it does not catch up, check its disk and the network to it",
     ))
 }
 
@@ -200,8 +198,9 @@ pub(super) fn clocks(observation: &ClusterObservation) -> Vec<Problem> {
         .reachable()
         .filter(|node| node.clock_offset_ms.unsigned_abs() > CLOCK_WARNING_MS)
         .map(|node| {
-            let text = format!("the clock of node {} is {} s off the others'", node.node, node.clock_offset_ms / 1000);
-            let remedy = "set it (timedatectl), and keep it by NTP";
+            let text =
+                format!("the clock of node {} differs by {} s from the others", node.node, node.clock_offset_ms / 1000);
+            let remedy = "set the clock (timedatectl), and synchronise it with NTP";
             if node.clock_offset_ms.unsigned_abs() > CLOCK_SKEW_MS_MAX {
                 Problem::failure(text, remedy)
             } else {
@@ -213,17 +212,14 @@ pub(super) fn clocks(observation: &ClusterObservation) -> Vec<Problem> {
     if !status.clock_alarm.is_empty() {
         let is_ahead = status.clock_ahead_ms.is_some_and(|ahead_ms| ahead_ms > CLOCK_AGREEMENT_MS);
         let remedy = if is_ahead {
-            "look at the clocks; if they are right: quorate cluster clock reset"
+            "check the clocks of the nodes; if they are correct: quorate cluster clock reset"
         } else {
-            "look at the clocks; if they are right: quorate cluster clock accept"
+            "check the clocks of the nodes; if they are correct: quorate cluster clock accept"
         };
         problems.push(Problem::failure(status.clock_alarm.clone(), remedy));
     }
     if observation.status.leader == 0 {
-        problems.push(Problem::unknown(
-            "cluster time is not known: there is no leader whose clock the others follow",
-            "see the check `leader`",
-        ));
+        problems.push(Problem::unknown("cluster time is unknown: there is no leader", "see the check `leader`"));
     }
     problems.extend(not_asked(observation, "clock"));
     problems
@@ -231,16 +227,16 @@ pub(super) fn clocks(observation: &ClusterObservation) -> Vec<Problem> {
 
 pub(super) fn ports(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(unreachable) = &observation.unreachable else {
-        return vec![Problem::unknown("no port was tried yet", "ask again in a minute")];
+        return vec![Problem::unknown("the client ports were not checked yet", "run the check again in a minute")];
     };
     let problems = unreachable
         .iter()
         .map(|port| {
             Problem::failure(
-                format!("nothing answers at {} from here: {}", port.endpoint, port.cause),
-                "open the port in the firewalls between; with DNS: see that the name leads to the node",
+                format!("cannot connect to {} from here: {}", port.endpoint, port.cause),
+                "open the port in the firewalls between; for a name from DNS, check that it resolves to the node",
             )
         })
-        .chain(not_asked(observation, "port"));
+        .chain(not_asked(observation, "client port"));
     problems.collect()
 }

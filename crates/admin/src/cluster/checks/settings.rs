@@ -18,7 +18,7 @@ pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
     ];
     let mut problems: Vec<_> = checks.into_iter().flatten().collect();
     if observation.settings.is_empty() {
-        problems.push(Problem::unknown("the settings are not known: no leader says so", "see the check `leader`"));
+        problems.push(Problem::unknown("the settings are unknown: no leader reported them", "see the check `leader`"));
     }
     problems.extend(not_asked(observation, "version"));
     problems
@@ -34,7 +34,10 @@ fn intervals(observation: &ClusterObservation) -> Option<Problem> {
     let (activation, renewal) = (minutes("activation.interval_minutes")?, minutes("renewal.interval_minutes")?);
     (activation > renewal).then(|| {
         Problem::warning(
-            format!("machines that are not activated ask every {activation} minutes, activated ones every {renewal}"),
+            format!(
+                "the retry interval of machines that are not activated ({activation} minutes) is longer than the \
+                 renewal interval ({renewal} minutes)"
+            ),
             "quorate settings set activation.interval_minutes 120",
         )
     })
@@ -50,7 +53,7 @@ fn versions(observation: &ClusterObservation) -> Option<Problem> {
     let versions: BTreeSet<_> = observation.reachable().map(|node| node.version.as_str()).collect();
     (versions.len() > 1).then(|| {
         let versions: Vec<_> = versions.into_iter().collect();
-        Problem::warning(format!("nodes run versions {}", versions.join(" and ")), "finish the upgrade node by node")
+        Problem::warning(format!("nodes run versions {}", versions.join(" and ")), "upgrade the remaining nodes")
     })
 }
 
@@ -61,7 +64,7 @@ fn format(observation: &ClusterObservation) -> Option<Problem> {
     (all_answer && newest > status.format).then(|| {
         Problem::warning(
             format!("every node reads format {newest}, and the cluster writes {}", status.format),
-            format!("when you are content with the upgrade: quorate cluster format set {newest}"),
+            format!("when no downgrade is needed any more: quorate cluster format set {newest}"),
         )
     })
 }
@@ -74,7 +77,7 @@ fn registry(observation: &ClusterObservation) -> Option<Problem> {
     let may_hold = has_own_authority && Format::new(status.format).is_ok_and(Format::registers_keys);
     (may_hold && status.registry_in_force == Some(false)).then(|| {
         Problem::warning(
-            "no key has to be registered: every certificate of the cluster's authority lets in",
+            "key registration is not in force: every certificate of the cluster's authority is accepted",
             "start the nodes that do not answer: the leader registers the members when it has seen the key of each",
         )
     })

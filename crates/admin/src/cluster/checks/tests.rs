@@ -240,7 +240,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
                 seen.status.failure_tolerance = 0;
                 silence(seen, 2);
             },
-            "bring the nodes back",
+            "start the nodes that do not answer",
         ),
         (
             "quorum",
@@ -268,7 +268,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
                 silence(seen, 1);
                 silence(seen, 2);
             },
-            "bring the nodes back",
+            "start the nodes that do not answer",
         ),
         ("lag", Verdict::Warning, |seen| seen.status.nodes[1].match_index = Some(10), "wait"),
         ("lag", Verdict::Warning, |seen| seen.status.nodes[1].state = NodeState::Lagging.into(), "disk"),
@@ -383,7 +383,7 @@ fn far_more_new_machines_than_usual_are_reported_with_their_number() {
         assert_eq!(new(last_hour, usual).verdict, verdict, "{last_hour}, usual {usual}");
     }
     let finding = new(60, 3);
-    assert!(finding.text.ends_with("within an hour: 60; usual are 3"), "{}", finding.text);
+    assert!(finding.text.ends_with("within an hour: 60; usual: 3"), "{}", finding.text);
     assert!(finding.remedy.text().contains("quorate events --since 1h"));
 }
 

@@ -7,7 +7,7 @@ pub(super) fn not_asked(observation: &ClusterObservation, what: &str) -> Option<
     let nodes = &observation.status.nodes;
     if nodes.is_empty() {
         return Some(Problem::unknown(
-            format!("no {what} was looked at: no member is known"),
+            format!("the {what} of the nodes is unknown: no member is known"),
             "see the check `leader`",
         ));
     }
@@ -15,6 +15,6 @@ pub(super) fn not_asked(observation: &ClusterObservation, what: &str) -> Option<
     if silent.is_empty() {
         return None;
     }
-    let text = format!("the {what} of node {} is not known: it does not answer", silent.join(", "));
+    let text = format!("the {what} of node {} is unknown: it does not answer", silent.join(", "));
     Some(Problem::unknown(text, "start the node; see the check `nodes`"))
 }

@@ -66,7 +66,7 @@ impl GssKey {
         &self,
         call: impl FnOnce() -> Result<T, KerberosError> + Send + 'static,
     ) -> Result<T, PublishError> {
-        let stopped = || KerberosError::Other { cause: "the node stops".to_owned() };
+        let stopped = || KerberosError::Other { cause: "the node is stopping".to_owned() };
         let done = timeout(TICKET_TIMEOUT, async {
             let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| stopped())?;
             let call = spawn_blocking(move || {

@@ -73,7 +73,7 @@ impl GssSession {
             return Ok(());
         }
         if !self.covers(&found, question) {
-            return Err(forged("it was not made in this context for this answer"));
+            return Err(forged("it does not verify in this security context for this answer"));
         }
         if found.time.abs_diff(ours) > u64::from(found.fudge.min(SIGNATURE_FUDGE_SECONDS)) {
             return Err(PublishError::Clock { primary, ours, theirs: Some(found.time) });

@@ -147,7 +147,7 @@ pub(super) fn trailer(answer: &Incoming) -> Result<Option<Trailer>, Malformed> {
         let here = section.pos();
         let Some(record) = section.next() else { break };
         if position >= RECORDS_MAX {
-            return Err("it has more records than is sensible");
+            return Err("it has too many records");
         }
         (start, last) = (here, Some(record.map_err(|_| UNREADABLE)?));
     }

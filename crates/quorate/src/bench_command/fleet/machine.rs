@@ -83,7 +83,7 @@ impl FleetMachine {
         match self.life.next(now, Installed::Setup) {
             Next::Attempt => Ok(0),
             Next::Wait(wait) => Ok(u64::try_from(wait.as_millis())?),
-            Next::Nothing => anyhow::bail!("a machine with a setup key has nothing to do"),
+            Next::Nothing => anyhow::bail!("a machine with a setup key has no next request"),
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The nodes are those of `quorate host run`: their logs are replicated and durable. Every answer takes the same path
 //! as behind port 1688, and the machine verifies its signature. Only the network protocol is left out. The clock
-//! advances directly to the next moment at which a machine is due, so that idle time costs nothing.
+//! advances directly to the next time at which a machine is due, so that idle time costs nothing.
 
 mod clock;
 mod machine;
@@ -30,11 +30,11 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   quorate bench fleet --machines 1000 --days 200
-  quorate bench fleet --machines 30 --days 1 --json     thirty machines on a cluster that counts from zero
+  quorate bench fleet --machines 30 --days 1 --json     thirty machines on a new cluster
 
-All machines are installed at the same moment, each with the setup key of a product that needs 25. Renewals that are due
-within four hours are made together, a little early, and counted in the hour in which they were due. JSON: the share of
-licensed machines (the lowest at the end of any day, and day by day), requests in all, in the busiest hour, day by day.";
+All machines are installed at the same time, with the setup key of a product with threshold 25. Renewals that are due
+within four hours are sent in one batch, a little early, and counted in the hour in which they were due. JSON: share of
+licensed machines (lowest at the end of a day, and per day) and requests (in total, in the busiest hour and per day).";
 
 /// Simulate client machines over months, against three nodes, on a virtual clock.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,7 +54,8 @@ impl Command {
         // Failures show in the report. Nodes that stop one after the other would only log warnings about each other.
         let _log = logging::start(LogFormat::Text, None, LevelFilter::OFF);
         host::raise_descriptor_limit();
-        let folder = tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("cannot make a folder")?;
+        let folder =
+            tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("cannot create a temporary folder")?;
         let clock = Arc::new(VirtualClock::default());
         // The leader samples the nodes' clocks once, at the beginning of its term. All nodes share one clock, and a
         // sample that is under way while the clock advances by an hour would be an hour late.
@@ -67,7 +68,7 @@ impl Command {
         progress.finish_and_clear();
         let states: BTreeSet<_> = cluster.state_hashes()?.into_values().collect();
         if states.len() != 1 {
-            return Err(anyhow!("the nodes came to different states: this is a defect, report it").into());
+            return Err(anyhow!("the state hashes of the nodes differ: report this as a defect of Quorate").into());
         }
         output.result(&report, &report);
         cluster.stop();

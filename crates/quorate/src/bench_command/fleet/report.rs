@@ -114,8 +114,12 @@ impl fmt::Display for FleetReport {
         writeln!(f, "  busiest hour    {peak_per_hour} requests")?;
         match self.all_licensed_after_minutes {
             Some(minutes) => writeln!(f, "  all licensed    after {minutes} minutes")?,
-            None => writeln!(f, "  all licensed    at no time")?,
+            None => writeln!(f, "  all licensed    never")?,
         }
-        write!(f, "  licensed share  {:.4} at the least, from the end of day 1 on", self.licensed_share_min_after_day_1)
+        write!(
+            f,
+            "  licensed share  {:.4} minimum at the end of a day, from day 1 on",
+            self.licensed_share_min_after_day_1
+        )
     }
 }

@@ -1,4 +1,4 @@
-//! The event loop of a run: all machines that are due ask, then the clock advances to the next due machine.
+//! The event loop of a run: all machines that are due send a request, then the clock advances to the next due machine.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,13 +19,13 @@ const SECOND_MS: u64 = 1000;
 const HOUR_MS: u64 = 60 * 60 * SECOND_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// Machines that are due within this time of the next one ask together with it, a little early, in one batch. This
-/// value holds while a machine waits for its first licence.
+/// Machines that are due within this time of the next one send their requests with it, a little early, in one batch.
+/// This value holds while a machine waits for its first licence.
 const STEP_MS: u64 = 5 * SECOND_MS;
 /// The same once all machines have a licence, which they renew every seven days.
 const STEP_LICENSED_MS: u64 = 4 * HOUR_MS;
 
-/// How many requests are under way at once, at most.
+/// Largest number of requests in progress at once.
 const REQUESTS_AT_ONCE: usize = 2048;
 
 pub(super) struct Fleet {
@@ -82,7 +82,7 @@ impl Fleet {
         progress.set_message(format!("{} requests, {licensed} licensed", self.tally.requests()));
     }
 
-    /// Lets all machines that are due ask, concurrently.
+    /// Sends the requests of all machines that are due, concurrently.
     fn step(&mut self, now_ms: u64) -> anyhow::Result<()> {
         self.clock.set(now_ms);
         let now = VirtualClock::moment(now_ms);
@@ -104,7 +104,7 @@ impl Fleet {
         });
         let heard: Vec<_> = self.runtime.block_on(exchanges.buffer_unordered(REQUESTS_AT_ONCE).collect());
         for heard in heard {
-            let (index, heard) = heard.context("a machine of the fleet broke off")?;
+            let (index, heard) = heard.context("the task of a fleet machine failed")?;
             let machine = self.machines.get_mut(index).context("a machine of the fleet")?;
             let was_licensed = machine.is_licensed(now);
             machine.hear(now, &heard);
@@ -115,7 +115,7 @@ impl Fleet {
     }
 }
 
-/// Asks a host as the client does, but in this process: the answer is verified like any other.
+/// Sends a request to a host as the client does, but in this process: the answer is verified like any other.
 async fn exchange(node: &Answers, request: &Request, trust: &Trust) -> Result<Evidence, Status> {
     let bytes = request.encode();
     let (answer, status) = node.to(&bytes).await.map_err(|_fault| Status::HOST_UNAVAILABLE)?;

@@ -19,15 +19,16 @@ use crate::{
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate cluster audit                               the last entries, the newest at the end
-  quorate cluster audit --verify                      whether each entry follows from the one before
-  quorate cluster audit --verify --contains 140:9f2c…  and whether the one that was noted then is still among them
+  quorate cluster audit                               the last entries, the newest last
+  quorate cluster audit --verify                      verifies that each entry holds the hash of the one before
+  quorate cluster audit --verify --contains 140:9f2c…  and that the record contains this entry
 
-What administrators did, and what operators, nodes and bearers of tokens did, are two records with 1,000 entries each: no act of
-the latter makes one of the former go. Each entry holds the hash of the one before in its record: none can be changed or left
-out without every later hash being another one. Keep the last hash elsewhere, and it can be proved against all nodes.
+There are two records with up to 1,000 entries each: one for administrators, one for operators, nodes and users of
+tokens, so that the second never displaces entries of the first. Each entry holds the hash of the entry before it in
+its record: changing or removing an entry changes every later hash. Keep the last hash elsewhere to detect a change on
+all nodes.
 
-Exit: 0 shown, and whole; 1 not whole, or there is no record.";
+Exit: 0 shown and, with --verify, intact; 1 verification failed, or there is no record.";
 
 /// How many entries are shown without `--all`.
 const SHOWN: usize = 50;
@@ -70,7 +71,7 @@ impl FromStr for Noted {
 impl Audit {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let reply = self.admin.ask(async |admin| admin.audit(AuditRequest {}).await)?;
-        let records = read(reply).ok_or_else(|| anyhow!("the node answered something else than a record"))?;
+        let records = read(reply).ok_or_else(|| anyhow!("the node's response is not a valid audit record"))?;
         if self.verify {
             self.check(&records)?;
         }
@@ -100,23 +101,25 @@ impl Audit {
             return Ok(());
         }
         if records.iter().any(of_number) {
-            return Err(
-                anyhow!("entry {} is another one than was noted: the record was made anew", noted.number).into()
-            );
+            return Err(anyhow!(
+                "the hash of audit entry {} differs from the given hash: the record was replaced",
+                noted.number
+            )
+            .into());
         }
-        Err(anyhow!("entry {} is not kept any more, or not there yet", noted.number).into())
+        Err(anyhow!("audit entry {} was not found: it is no longer kept, or does not exist yet", noted.number).into())
     }
 
     fn text(&self, shown: &[&AuditEntry], records: &[Record; 2]) -> String {
         let [administrators, others] = records;
         let last = match (administrators.last(), others.last()) {
-            (None, None) => return "Nothing was done yet.".into(),
+            (None, None) => return "The audit record is empty.".into(),
             (Some(last), None) | (None, Some(last)) => last,
-            (Some(last), Some(other)) => format!("{last}; of others than administrators: {other}"),
+            (Some(last), Some(other)) => format!("{last}; for callers that are not administrators: {other}"),
         };
         let kept: usize = records.iter().map(|record| record.entries.len()).sum();
         let verdict = if self.verify {
-            format!("\nEach of {kept} follows from the one before. The last: {last}")
+            format!("\nVerified: {kept} entries, each holds the hash of the one before. Last entry: {last}")
         } else {
             String::new()
         };

@@ -10,12 +10,12 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  quorate cluster authority rotate                while the cluster serves; the one before is believed for 30 days more
-  quorate cluster authority rotate --now          after its key got into other hands: it is believed no more
-  quorate cluster authority rotate --lost         no node has the key any more; on a node's own socket
+  quorate cluster authority rotate                while the cluster serves; the old one is accepted 30 more days
+  quorate cluster authority rotate --now          after its key was disclosed: the previous one is rejected at once
+  quorate cluster authority rotate --lost         no node has the private key any more; only over a node's Unix socket
 
-Keys and their registrations stay: certificates are issued anew for them. A node that is off meanwhile
-follows when it comes back. Tokens that were given out before and not used are good no more.";
+Registered keys stay valid: new certificates are issued for them. A node that is down meanwhile gets its
+certificate when it starts. Tokens that were issued before and not used become invalid.";
 
 /// Commands for the cluster's authority.
 #[derive(Debug, clap::Subcommand)]
@@ -42,7 +42,8 @@ impl Authority {
         output.result(
             &json!({ "fingerprint": fingerprint }),
             format_args!(
-                "The cluster has another authority, with the fingerprint\n  {fingerprint}\nThe nodes' certificates are issued anew."
+                "The cluster has a new authority, with the fingerprint\n  {fingerprint}\nNew certificates are issued \
+                 for the nodes."
             ),
         );
         Ok(())

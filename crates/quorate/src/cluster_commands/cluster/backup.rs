@@ -19,17 +19,17 @@ pub(super) const EXAMPLES: &str = "\
 Example:
   quorate cluster backup monday.backup
 
-Of any node, while all of them serve: the state after one entry, with counts, keys, certificates, catalogs and settings. No
-private key is in it; host keys are. Only its owner may read the file.";
+Works on any node, while the cluster serves. The file holds the state after one log entry: counts, keys, certificates,
+catalogs and settings. It holds no private keys, but it holds host keys: only its owner may read it.";
 
 pub(super) const RESTORE_EXAMPLES: &str = "\
 Example, on a machine whose data folder holds no store:
   quorate cluster restore monday.backup --config node1.toml
   quorate host run --config node1.toml
-  quorate key activate --node 1            the new machine is activated anew; then `cluster add` the other nodes
+  quorate key activate --node 1            the new machine needs an activation; then `cluster add` the other nodes
 
-A backup is a moment: what was counted after it is counted when machines ask again. Exit: 0 the node can be started;
-1 refused, and the data folder is as it was; 2 configuration.";
+The backup has the state at the time it was made: later requests are counted when machines renew. Exit: 0 the node can
+be started; 1 refused, the data folder is unchanged; 2 configuration.";
 
 /// Arguments of `cluster backup`.
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(crate) struct Restore {
 impl Backup {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let file = NewFile::at(&self.file, self.force)?;
-        let progress = output.spinner("the backup is on its way");
+        let progress = output.spinner("receiving the backup");
         let content = self.admin.run(async |mut admin| {
             let mut parts = admin.backup(BackupRequest {}).await.map_err(refused)?.into_inner();
             let mut content = Vec::new();
@@ -66,12 +66,13 @@ impl Backup {
         });
         progress.finish_and_clear();
         let content = content?;
-        let backup = replication::Backup::read(&content).map_err(|error| anyhow!("what came is no backup: {error}"))?;
+        let backup =
+            replication::Backup::read(&content).map_err(|error| anyhow!("the node sent an invalid backup: {error}"))?;
         file.write(&content, Readers::Owner)?;
         let (index, bytes) = (backup.log_index(), content.len());
         output.result(
             &json!({ "backup": self.file.display().to_string(), "log_index": index, "bytes": bytes }),
-            format_args!("{} holds the state after entry {index}, in {bytes} bytes.", self.file.display()),
+            format_args!("{} holds the state after log entry {index} ({bytes} bytes).", self.file.display()),
         );
         Ok(())
     }
@@ -85,8 +86,9 @@ impl Restore {
         output.result(
             &json!({ "node": config.node, "log_index": begun.log_index }),
             format_args!(
-                "Node {} holds the state after entry {}, as a cluster of its own. Run it with\n  quorate host run --config \
-                 {file}\nThen activate it (`quorate key activate --node {}`), and add the other nodes (`quorate cluster add`).",
+                "Node {} has the state after log entry {}, as a new cluster with one node. Start it with\n  quorate \
+                 host run --config {file}\nThen activate it (`quorate key activate --node {}`), and add the other \
+                 nodes (`quorate cluster add`).",
                 config.node, begun.log_index, config.node
             ),
         );

@@ -15,14 +15,14 @@ use crate::{
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate cluster format             what is written, and what each node reads
+  quorate cluster format             which format is written, and which formats each node reads
   quorate cluster format set 2       after the last node was upgraded
-  quorate cluster format set 1       before the first node is downgraded: answered when every disk is ready for it
+  quorate cluster format set 1       before the first node is downgraded: returns when every disk is ready for it
 
-A version reads two formats, and goes on writing the one that the cluster is set to: an upgrade can be undone node by node
-until the format is set. It never changes by itself. Going back drops what the older format does not hold.
+A version reads two formats and writes the one that is set here: an upgrade can be undone node by node
+until a newer format is set. The format never changes by itself. An older format drops what it cannot hold.
 
-Exit: 0 done; 1 refused: a member does not answer, or its version does not read the format.";
+Exit: 0 done; 1 refused, because a member does not answer or its version does not read the format.";
 
 /// How long the nodes may take to rewrite their disks in a format that an older version reads.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -59,7 +59,7 @@ impl Format {
         };
         let status = admin.run(async |mut admin| {
             admin.set_format(SetFormatRequest { format }).await.map_err(refused)?;
-            let progress = output.spinner("every node makes its disk ready for it");
+            let progress = output.spinner("waiting until every node has rewritten its disk");
             let ready = ready(&mut admin, format).await;
             progress.finish_and_clear();
             ready
@@ -85,8 +85,8 @@ async fn ready(admin: &mut Admin, format: u32) -> Result<ClusterStatusReply, Fai
         }
         if Instant::now() >= deadline {
             return Err(anyhow!(
-                "format {format} is set, and the disks of nodes {late:?} hold newer things still: start no older version \
-                 there before `quorate cluster format` says that they do not"
+                "format {format} is set, but the disks of nodes {late:?} still hold data of a newer format: do not \
+                 start an older version there until `quorate cluster format` shows {format} as their format on disk"
             )
             .into());
         }
@@ -108,7 +108,7 @@ fn shown_json(status: &ClusterStatusReply) -> serde_json::Value {
 }
 
 fn shown_text(status: &ClusterStatusReply) -> String {
-    let mut rows = table(["node", "version", "reads up to", "its disk needs"]);
+    let mut rows = table(["node", "version", "reads up to", "format on disk"]);
     for node in &status.nodes {
         let known = |number: u32| if node.reachable { number.to_string() } else { "unknown".into() };
         rows.add_row([

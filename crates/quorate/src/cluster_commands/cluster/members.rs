@@ -20,30 +20,30 @@ use crate::{
 
 pub(super) const ADD_EXAMPLES: &str = "\
 Examples:
-  quorate cluster add 4=10.0.0.4:1689     when `quorate host run` runs there, and belongs to no cluster
-  quorate cluster add 2=10.0.9.2:1689     member 2, which has its data, runs at this address from now on
+  quorate cluster add 4=10.0.0.4:1689     when `quorate host run` runs there and is not a member of a cluster
+  quorate cluster add 2=10.0.9.2:1689     the address of member 2, which keeps its data, changes to this one
 
-The new node learns first; answered when it has caught up. One, three or five nodes vote: with an even number the last one
-is a learner, which takes the place of a voter that is gone.";
+The new node is a learner at first; the command returns when it has caught up. One, three or five nodes vote: with an
+even number the last one is a learner, which replaces a voter that fails.";
 
 pub(super) const REMOVE_EXAMPLES: &str = "\
 Examples:
-  quorate cluster remove 2                drained, its activations given back, out of the cluster, stopped
-  quorate cluster remove 2 --dead         it is gone for good; the publisher frees its places
+  quorate cluster remove 2                drains it, releases its activation slots, removes it, stops it
+  quorate cluster remove 2 --dead         it never comes back; the publisher frees its activation slots
 
-Exit: 0 it is no member any more; 1 refused.";
+Exit: 0 it is no longer a member; 1 refused.";
 
 pub(super) const PROMOTE_EXAMPLES: &str = "\
 Examples:
-  quorate cluster promote 4                    in place of a voter that is gone
-  quorate cluster promote 4 --instead-of 2     node 2 is a learner from then on";
+  quorate cluster promote 4                    replaces a voter that failed
+  quorate cluster promote 4 --instead-of 2     node 2 becomes a learner";
 
 pub(super) const REJOIN_EXAMPLES: &str = "\
 Example:
   quorate cluster rejoin 2                its state is `diverged` in `quorate cluster status --json`
 
-A majority of the voters confirms the state first, which is sent to the node then. The node keeps its number, its log, its keys and
-its activations; answered when it serves again. Asked of another node than the one that differs.
+A majority of the voters confirms the state, which is then sent to the node. The node keeps its number, its log, its
+keys and its activations; the command returns when it serves again. Run it on a node other than the diverged one.
 
 Exit: 0 it serves again; 1 refused.";
 
@@ -91,7 +91,7 @@ pub(crate) struct Remove {
     /// Number of the node.
     #[arg(value_name = "NODE")]
     node: u64,
-    /// The node does not answer and never will: remove it without contacting it.
+    /// The node does not answer and never comes back: remove it without contacting it.
     #[arg(long, conflicts_with = "wait")]
     dead: bool,
     #[command(flatten)]
@@ -129,10 +129,10 @@ pub(crate) struct Rejoin {
 impl Rejoin {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let node = self.node;
-        let progress = output.spinner(&format!("node {node} takes over the majority's state"));
+        let progress = output.spinner(&format!("waiting until node {node} has the majority's state"));
         let reply = self.admin.ask(async |admin| admin.rejoin_node(RejoinNodeRequest { node }).await);
         progress.finish_and_clear();
-        members(output, &format!("Node {node} has the majority's state, and serves again."), &reply?);
+        members(output, &format!("Node {node} has the majority's state and serves again."), &reply?);
         Ok(())
     }
 }
@@ -140,7 +140,7 @@ impl Rejoin {
 impl Add {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let PeerAddress { node, address } = self.peer;
-        let progress = output.spinner(&format!("node {node} catches up"));
+        let progress = output.spinner(&format!("waiting until node {node} has caught up"));
         let reply =
             self.admin.ask(async |admin| admin.add_node(AddNodeRequest { node, address: address.clone() }).await);
         progress.finish_and_clear();
@@ -153,7 +153,7 @@ impl Promote {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let request = PromoteNodeRequest { node: self.node, instead_of: self.instead_of.unwrap_or(0) };
         let reply = self.admin.ask(async |admin| admin.promote_node(request).await)?;
-        members(output, &format!("Node {} votes.", self.node), &reply);
+        members(output, &format!("Node {} is a voter.", self.node), &reply);
         Ok(())
     }
 }
@@ -169,7 +169,7 @@ impl Remove {
             // A node that leaves destroys the secrets that it held.
             Ok((self.retire(&mut admin, output).await?, Vec::new()))
         })?;
-        let what = format!("Node {} is no member any more.", self.node);
+        let what = format!("Node {} is no longer a member.", self.node);
         let Some(last) = may_hold.last() else {
             members(output, &what, &reply);
             return Ok(());
@@ -177,7 +177,7 @@ impl Remove {
         let text = members_text(&what, &reply);
         let json = json!({ "voters": reply.voters, "learners": reply.learners, "may_hold": may_hold });
         let replaced = if *last == AUTHORITY_KEY {
-            "\nWhere they may be in other hands, replace the authority:\n  quorate cluster authority rotate --now"
+            "\nIf they may have been disclosed, replace the authority:\n  quorate cluster authority rotate --now"
         } else {
             ""
         };
@@ -194,39 +194,40 @@ impl Remove {
         Ok(ALWAYS_HELD.into_iter().chain(authority).collect())
     }
 
-    /// Drains the node for good, and waits until the other nodes report that it is gone.
+    /// Drains the node and removes it, and waits until the other nodes report its removal.
     async fn retire(&self, admin: &mut Admin, output: &Output) -> Result<MembersReply, Failure> {
         let node = self.node;
         let before = status(admin).await?;
         if before.answered_by == node {
             return Err(anyhow!(
-                "this is node {node}: ask another one to take it out (--admin), and it stops by itself"
+                "cannot remove node {node} over its own connection: run this command against another node (--admin)"
             )
             .into());
         }
         let found = before.nodes.iter().find(|member| member.node == node);
-        let found = found
-            .ok_or_else(|| anyhow!("node {node} is no member of this cluster: `quorate cluster status` lists them"))?;
+        let found = found.ok_or_else(|| {
+            anyhow!("node {node} is not a member of this cluster: `quorate cluster status` lists the members")
+        })?;
         if !found.reachable {
             return Err(anyhow!(
-                "node {node} does not answer ({}): bring it back to have it give its activations back, or take it out \
-                 with --dead where it is gone for good",
+                "cannot drain node {node}: it does not answer ({}); start it so that it can release its activation \
+                 slots, or, if it never comes back, remove it with `quorate cluster remove {node} --dead`",
                 found.not_ready_because
             )
             .into());
         }
         if found.state() == NodeState::Diverged {
             return Err(anyhow!(
-                "node {node} takes no part any more ({}): `quorate cluster rejoin {node}` has it serve again; to take it out \
-                 all the same: `quorate cluster remove {node} --dead`",
+                "cannot drain node {node}: it does not serve ({}); make it serve again with `quorate cluster rejoin \
+                 {node}`, or remove it with `quorate cluster remove {node} --dead`",
                 found.not_ready_because
             )
             .into());
         }
         if found.state() == NodeState::Quarantined {
             return Err(anyhow!(
-                "node {node} takes no part any more ({}): take it out with `quorate cluster remove {node} --dead`; the \
-                 publisher frees its places",
+                "cannot drain node {node}: it does not serve ({}); remove it with `quorate cluster remove {node} \
+                 --dead`; the publisher frees its activation slots",
                 found.not_ready_because
             )
             .into());
@@ -234,7 +235,8 @@ impl Remove {
         let request = DrainRequest { force: self.force, wait_s: self.wait.wait, node, leave: true, restart: false };
         let drained = admin.drain(request).await.map_err(refused)?.into_inner();
         let progress = output.spinner(&format!(
-            "node {node} has left DNS; it leaves the cluster in {} s, when resolvers have forgotten it",
+            "node {node} has withdrawn its DNS records; it leaves the cluster in {} s, when cached records have \
+             expired",
             drained.wait_s
         ));
         let deadline = Instant::now() + Duration::from_secs(drained.wait_s.into()) + LEAVE_TIMEOUT;
@@ -244,7 +246,9 @@ impl Remove {
                 break Ok(now);
             }
             if Instant::now() >= deadline {
-                break Err(anyhow!("node {node} has left DNS and does not leave the cluster: look into its log"));
+                break Err(anyhow!(
+                    "node {node} has withdrawn its DNS records but did not leave the cluster: see its log"
+                ));
             }
             sleep(PAUSE).await;
         };
@@ -264,6 +268,6 @@ fn members(output: &Output, what: &str, reply: &MembersReply) {
 fn members_text(what: &str, reply: &MembersReply) -> String {
     let list = |nodes: &[u64]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let learners =
-        if reply.learners.is_empty() { String::new() } else { format!("; learning: {}", list(&reply.learners)) };
-    format!("{what} Voting: {}{learners}.", list(&reply.voters))
+        if reply.learners.is_empty() { String::new() } else { format!("; learners: {}", list(&reply.learners)) };
+    format!("{what} Voters: {}{learners}.", list(&reply.voters))
 }

@@ -25,10 +25,10 @@ use crate::{
 pub(crate) enum Command {
     /// Show every node: role, readiness, log, activation, DNS, clock; with --json also term, state hash and format.
     Status(status::StatusArgs),
-    /// Make a running node that belongs to no cluster a member: NODE=HOST:PORT of its peer address.
+    /// Add a running node that is not a member of a cluster: NODE=HOST:PORT of its peer address.
     #[command(after_help = members::ADD_EXAMPLES)]
     Add(members::Add),
-    /// Take a node out of the cluster; a node that still runs is drained first.
+    /// Remove a node from the cluster; a node that still runs is drained first.
     #[command(after_help = members::REMOVE_EXAMPLES)]
     Remove(members::Remove),
     /// Give a learner a vote.
@@ -48,10 +48,10 @@ pub(crate) enum Command {
     /// Write the whole state into a file, while the cluster serves.
     #[command(after_help = backup::EXAMPLES)]
     Backup(backup::Backup),
-    /// Begin a cluster of one node from a backup.
+    /// Create a new cluster with one node from a backup.
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(backup::Restore),
-    /// Issue a token with which one node joins, or one person logs in, once and within a time.
+    /// Issue a token with which one node joins or one person logs in, once, before it expires.
     #[command(after_help = token::EXAMPLES)]
     Token(token::Token),
     /// Revoke the keys of a node or a person; its open connections end too.
@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Show and replace the authority that certifies nodes and persons.
     #[command(subcommand)]
     Authority(authority::Authority),
-    /// Get a certificate with a token, and save it as a context for --admin.
+    /// Exchange a token for a certificate, and save it as a context for --admin.
     Login(Login),
     /// Show what administrators did: who, what, from which address, when.
     #[command(after_help = audit::EXAMPLES)]
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Show which format the nodes write; set it after an upgrade, and set it back before a downgrade.
     #[command(after_help = format::EXAMPLES)]
     Format(format::Format),
-    /// Restart every node with the build that is installed on it, one after the other.
+    /// Restart the nodes one after the other, each with the build that is installed on it.
     #[command(after_help = upgrade::EXAMPLES)]
     Upgrade(upgrade::Upgrade),
     /// Correct cluster time, after the nodes' clocks jumped or ran ahead.
@@ -79,7 +79,7 @@ pub(crate) enum Command {
 /// Corrections of cluster time that an administrator makes.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Clock {
-    /// Accept the jump that raised the alarm: what is due by the new time expires.
+    /// Accept the clock jump that raised the alarm: requests and tokens that are too old by the new time expire.
     Accept {
         #[command(flatten)]
         admin: AdminArgs,
@@ -104,7 +104,7 @@ impl Command {
             Self::Restore(restore) => restore.run(output)?,
             Self::Transfer { to, admin } => {
                 let reply = admin.ask(async |admin| admin.transfer_leader(TransferLeaderRequest { to }).await)?;
-                output.result(&json!({ "leader": reply.leader }), format_args!("Node {} leads.", reply.leader));
+                output.result(&json!({ "leader": reply.leader }), format_args!("Node {} is the leader.", reply.leader));
             }
             Self::Token(token) => token.run(output)?,
             Self::Revoke(revoke) => revoke.run(output)?,

@@ -11,13 +11,13 @@ use crate::{
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate cluster revoke ada                    a person, with every certificate that she holds now
-  quorate cluster revoke node:4                 a node: what its folder holds lets it in no more
+  quorate cluster revoke ada                    a person, with all current certificates
+  quorate cluster revoke node:4                 a node: the keys in its data folder are rejected
   quorate cluster revoke serial:5e0a…           the holder of the certificate with this number
-  quorate cluster revoke --list                 whose keys are registered, and who was revoked
+  quorate cluster revoke --list                 registered and revoked keys
 
-It takes effect on every node within seconds, on open connections and streams too. A person logs in again with a new token.
-A node that is revoked stays a member until `quorate cluster remove N --dead`.";
+It takes effect on every node within seconds, also for open connections and streams. A person logs in again with a new
+token. A revoked node stays a member until `quorate cluster remove N --dead`.";
 
 /// Arguments of `cluster revoke`.
 #[derive(Debug, clap::Args)]
@@ -40,10 +40,12 @@ impl Revoke {
         let json: Vec<_> = revoked.iter().map(key_json).collect();
         let text = match revoked.as_slice() {
             // Certificates of an organisation's authority are not registered on the cluster, so no key is listed.
-            [] => format!("{whom} is let in no more with a certificate that began before now."),
-            keys => {
-                keys.iter().map(|key| format!("{} is let in no more.", holder_text(key))).collect::<Vec<_>>().join("\n")
-            }
+            [] => format!("Certificates of {whom} that were issued before now are rejected."),
+            keys => keys
+                .iter()
+                .map(|key| format!("The key of {} is revoked.", holder_text(key)))
+                .collect::<Vec<_>>()
+                .join("\n"),
         };
         output.result(&json!({ "revoked": json }), &text);
         Ok(())
@@ -76,7 +78,8 @@ fn registry_text(reply: &RegistryReply) -> String {
     }
     let mut parts = Vec::new();
     if !reply.in_force {
-        parts.push("No key has to be registered: every certificate of the cluster's authority lets in.".to_owned());
+        parts
+            .push("Registration is not in force: every certificate of the cluster's authority is accepted.".to_owned());
     }
     if !reply.keys.is_empty() {
         parts.push(keys.to_string());

@@ -130,7 +130,7 @@ fn clock(node: &NodeStatus) -> String {
     match (node.reachable, is_off(node)) {
         (false, _) => String::new(),
         (true, false) => format!("{:+} ms", node.clock_offset_ms),
-        (true, true) => format!("{:+} s: set it", node.clock_offset_ms / 1000),
+        (true, true) => format!("{:+} s: wrong", node.clock_offset_ms / 1000),
     }
 }
 
@@ -142,7 +142,9 @@ fn lag(reply: &ClusterStatusReply, node: &NodeStatus) -> Option<u64> {
 
 fn text(reply: &ClusterStatusReply) -> String {
     if reply.nodes.is_empty() {
-        return "This node belongs to no cluster yet: start one node of it with `quorate host run --bootstrap`.".into();
+        return "This node is not a member of a cluster: form one with `quorate host run --bootstrap` on one node, or \
+                add this node with `quorate cluster add`."
+            .into();
     }
     let mut rows = table([
         "node",
@@ -172,12 +174,14 @@ fn text(reply: &ClusterStatusReply) -> String {
             node.peer_address.clone(),
         ]);
     }
-    let leader = if reply.leader == 0 { "no leader is known".into() } else { format!("node {} leads", reply.leader) };
+    let leader =
+        if reply.leader == 0 { "no leader is known".into() } else { format!("node {} is the leader", reply.leader) };
     let alarm = optional(&reply.clock_alarm).map_or(String::new(), |alarm| format!("\nClock alarm: {alarm}"));
     let (term, tolerance, format) = (reply.term, reply.failure_tolerance, reply.format);
-    let slow: String =
-        slow_links(reply).map(|(link, _)| format!("\nSlow link: {link}; `quorate doctor` says what to do.")).collect();
-    format!("{rows}\nTerm {term}: {leader}; {tolerance} more may fail. Format {format}.{alarm}{slow}")
+    let slow: String = slow_links(reply)
+        .map(|(link, _)| format!("\nSlow link: {link}; run `quorate doctor` for the remedy."))
+        .collect();
+    format!("{rows}\nTerm {term}: {leader}; failures tolerated: {tolerance}. Format {format}.{alarm}{slow}")
 }
 
 #[cfg(test)]
@@ -214,8 +218,8 @@ mod tests {
     fn a_clock_more_than_a_minute_off_is_marked() {
         let node = |clock_offset_ms, reachable| NodeStatus { clock_offset_ms, reachable, ..NodeStatus::default() };
         assert_eq!(clock(&node(-60_000, true)), "-60000 ms");
-        assert_eq!(clock(&node(-60_001, true)), "-60 s: set it");
-        assert_eq!(clock(&node(3_600_000, true)), "+3600 s: set it");
+        assert_eq!(clock(&node(-60_001, true)), "-60 s: wrong");
+        assert_eq!(clock(&node(3_600_000, true)), "+3600 s: wrong");
         assert_eq!(clock(&node(0, false)), "");
         assert!(!is_off(&node(90_000, false)), "nothing is known of it");
     }

@@ -14,11 +14,11 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate cluster token                                    for a node: quorate host init --join HOST:1690 --token T ...
   quorate cluster token --role reader --valid 10m          for a person: quorate cluster login HOST:1690 --token T
-  quorate cluster token list                               those that were not used yet
-  quorate cluster token revoke 0a1b2c3d4e5f                takes one back
+  quorate cluster token list                               tokens that were not used yet
+  quorate cluster token revoke 0a1b2c3d4e5f                revokes one
 
-The token holds a secret: whoever has it first becomes what it says. It names the cluster's authority, so that its
-bearer knows whom to believe.";
+The token holds a secret: the first caller that presents it gets the role. It also holds the fingerprint of the
+cluster's authority, with which its user verifies the cluster.";
 
 /// Arguments of `cluster token`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,7 @@ impl Token {
             Some(Act::Revoke { id, admin }) => {
                 let asked = RevokeTokenRequest { id: id.clone() };
                 admin.ask(async |admin| admin.revoke_token(asked).await)?;
-                output.result(&json!({ "revoked": id }), format_args!("Token {id} is good no more."));
+                output.result(&json!({ "revoked": id }), format_args!("Token {id} is revoked."));
                 Ok(())
             }
         }
@@ -85,7 +85,7 @@ fn list(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
     for token in &tokens {
         shown.add_row([token.id.clone(), token.role().text().to_owned(), time_text::second(token.expires_ms)]);
     }
-    let text = if tokens.is_empty() { "There is no open token.".to_owned() } else { shown.to_string() };
+    let text = if tokens.is_empty() { "There are no unused tokens.".to_owned() } else { shown.to_string() };
     output.result(&json!({ "tokens": json }), &text);
     Ok(())
 }

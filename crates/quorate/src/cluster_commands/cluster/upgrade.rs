@@ -19,14 +19,15 @@ use crate::{
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate cluster upgrade --check         which build runs on each node, and which is installed
+  quorate cluster upgrade --check         the running and the installed build of each node
   quorate cluster upgrade --run           node by node, the leader last
 
-Install the package on every node first: nothing restarts by that. Each node is drained then, ends with exit code 75, is started
-again by its supervisor (the unit in the package does so at once), and is ready and has caught up before the next one is drained.
-It stops where the next step would lose the majority, and goes on where it is given again.
+Install the package on every node first: that restarts nothing. Each node is then drained, exits with code 75, is
+started again by its supervisor (the packaged systemd unit does so at once), and is ready and caught up before the
+next is drained. The upgrade stops where the next step would lose the majority, and continues when the command is run
+again.
 
-Exit: 0 checked, or every node runs what is installed; 1 it cannot begin, or it stopped.";
+Exit: 0 checked, or every node runs its installed build; 1 it could not begin, or it stopped.";
 
 /// How long a node may take to stop, to be started again and to catch up.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(600);
@@ -45,7 +46,7 @@ pub(crate) struct Upgrade {
     run: bool,
     #[command(flatten)]
     wait: DrainWait,
-    /// Go on although clients get no answers meanwhile: a cluster of one or two voters, or a record that DNS keeps.
+    /// Upgrade although clients get no answers meanwhile: with one or two voters, or where DNS keeps a record.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -76,7 +77,7 @@ impl Upgrade {
         let numbers = upgraded.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let text = match upgraded.as_slice() {
             [] => "Every node runs what is installed on it.".to_owned(),
-            _ => format!("Started again, in this order: {numbers}. Every node runs what is installed on it."),
+            _ => format!("Restarted, in this order: {numbers}. Every node runs its installed build."),
         };
         output.result(&json!({ "upgraded": upgraded }), text);
         Ok(ExitCode::SUCCESS)
@@ -101,7 +102,7 @@ impl Upgrade {
             DrainRequest { node, restart: true, force: self.force, wait_s: self.wait.wait, ..DrainRequest::default() };
         let reply = self.admin.ask(async |admin| admin.drain(request).await)?;
         let progress = output.spinner(&format!(
-            "node {node} has left DNS; it ends in {} s, when resolvers have forgotten it, and is started again",
+            "node {node} has withdrawn its DNS records; it restarts in {} s, when cached records have expired",
             reply.wait_s
         ));
         let deadline = Instant::now() + Duration::from_secs(reply.wait_s.into()) + RESTART_TIMEOUT;
@@ -121,8 +122,8 @@ impl Upgrade {
         progress.finish_and_clear();
         seen.ok_or_else(|| {
             anyhow!(
-                "node {node} is not back with the build that is installed on it: its log says why. Nothing else was stopped; where no \
-                 supervisor starts it, start it (`quorate host run`), and give this command again"
+                "node {node} did not start with its installed build: see its log. No other node was stopped. If it has \
+                 no supervisor, start it (`quorate host run`) and run this command again"
             )
             .into()
         })
@@ -131,7 +132,7 @@ impl Upgrade {
 
 fn stopped(upgraded: &[u64], why: &str) -> Failure {
     let numbers = upgraded.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let done = if upgraded.is_empty() { String::new() } else { format!(" (started again until then: {numbers})") };
+    let done = if upgraded.is_empty() { String::new() } else { format!(" (restarted before: {numbers})") };
     Failure::from(anyhow!("{why}{done}")).with_details(json!({ "upgraded": upgraded }))
 }
 
@@ -151,10 +152,10 @@ impl Look {
         self.status.nodes.iter().map(|node| Step { node, machine: self.machines.get(&node.node) })
     }
 
-    /// Why no node should be restarted now; `None` where nothing speaks against it.
+    /// Why no node should be restarted now; `None` where a restart is safe.
     fn obstacle(&self) -> Option<String> {
         if self.status.leader == 0 {
-            return Some("no leader is known: `quorate cluster status` says more".into());
+            return Some("no leader is known: see `quorate cluster status`".into());
         }
         self.steps().find_map(|step| step.obstacle(self.status.format))
     }
@@ -213,13 +214,13 @@ impl Look {
                 step.state().to_owned(),
                 build(step.running()),
                 build(step.installed()),
-                if step.is_due() { "is to be started again".to_owned() } else { String::new() },
+                if step.is_due() { "needs a restart".to_owned() } else { String::new() },
             ]);
         }
         let next = match (obstacle, self.order().as_slice()) {
-            (Some(why), _) => format!("Nothing can be started again now: {why}"),
+            (Some(why), _) => format!("No node can be restarted now: {why}"),
             (None, []) => "Every node runs what is installed on it.".to_owned(),
-            (None, _) => "The nodes are started again by\n  quorate cluster upgrade --run".to_owned(),
+            (None, _) => "Restart the nodes with\n  quorate cluster upgrade --run".to_owned(),
         };
         format!("{rows}\n{next}")
     }
@@ -259,7 +260,7 @@ impl Step<'_> {
     fn obstacle(&self, format: u32) -> Option<String> {
         let node = self.node.node;
         if !self.node.reachable || node_state(self.node) != NodeState::Ok {
-            return Some(format!("node {node} is {}: `quorate cluster status` says more", self.state()));
+            return Some(format!("node {node} is {}: see `quorate cluster status`", self.state()));
         }
         match self.installed() {
             Some(installed) if !installed.formats.contains(&format) => Some(format!(
@@ -270,7 +271,8 @@ impl Step<'_> {
             Some(_) | None => Some(match self.unknown() {
                 Some(why) => format!("node {node}: {why}"),
                 None => format!(
-                    "node {node} runs a version that knows no `cluster upgrade`: drain it (`quorate host drain`) and start it again"
+                    "node {node} runs a version without `cluster upgrade`: drain it (`quorate host drain`) and start \
+                     it again"
                 ),
             }),
         }
@@ -328,7 +330,7 @@ mod tests {
             (|look| look.status.nodes[2].reachable = false, "node 3 is"),
             (|look| look.status.nodes[1].set_state(NodeState::Lagging), "node 2 is lagging"),
             (|look| look.status.format = 4, "format 4"),
-            (|look| drop(look.machines.remove(&2)), "knows no `cluster upgrade`"),
+            (|look| drop(look.machines.remove(&2)), "without `cluster upgrade`"),
             (
                 |look| {
                     let machine = look.machines.get_mut(&2).unwrap();

@@ -16,9 +16,9 @@ pub(super) const EXAMPLES: &str = "\
 Examples, online:
   quorate key activate --publisher activation.example.test:1691
   quorate key activate --publisher activation.example.test:1691 --node 2
-  quorate key activate --publisher activation.example.test:1691 --node 2 --new-key    where the slot of its key is gone
+  quorate key activate --publisher activation.example.test:1691 --node 2 --new-key    if its key has no slot any more
 
-Where a machine changed (what it spends is said, and done with --reactivate):
+If a machine changed (the command lists the re-activations that it needs; --reactivate spends them):
   quorate key activate --publisher activation.example.test:1691 --reactivate
 
 By file, for every node that is not activated, or whose machine changed:
@@ -26,7 +26,7 @@ By file, for every node that is not activated, or whose machine changed:
   quorate publisher activate --dir P --request request.bin --out answer.bin
   quorate key activate --answer answer.bin
 
-To read out or to scan, and to type in or to paste (ends with Ctrl-D):
+By phone text or QR code, typed or pasted (end with Ctrl-D):
   quorate key activate --offline - --text
   quorate key activate --offline - --qr
   quorate key activate --answer -";
@@ -54,7 +54,7 @@ pub(crate) struct Activate {
     /// Spend re-activations for nodes whose machine changed. --node NODE implies this.
     #[arg(long, conflicts_with = "answer")]
     reactivate: bool,
-    /// Have the node make a new private key: for a node whose publisher says that its current key holds no activation
+    /// Make a new private key on the node: use this if the publisher refused its current key, which holds no activation
     /// slot.
     #[arg(long, requires = "node")]
     new_key: bool,
@@ -112,7 +112,9 @@ impl Activate {
                 output.result(&exchange::installed_json(&installed), exchange::installed_text(&installed));
                 Ok(())
             }
-            (None, None, None) => Err(Failure::usage(anyhow!("give --publisher, --offline or --answer"))),
+            (None, None, None) => Err(Failure::usage(anyhow!(
+                "choose how to reach the publisher: give --publisher, --offline or --answer"
+            ))),
         })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -27,7 +27,7 @@ pub(super) struct PublisherArgs {
     /// The publisher's activation service, called by this command itself: the nodes need no connection to it.
     #[arg(long = "publisher", value_name = "HOST:PORT")]
     pub(super) address: Option<String>,
-    /// Certification authorities in PEM, for a service with an ordinary certificate (`publisher serve
+    /// Certificates of authorities in PEM, for a service with a certificate of one of them (`publisher serve
     /// --tls-certificate`).
     #[arg(long = "publisher-ca", value_name = "FILE", requires = "address")]
     authorities: Option<PathBuf>,
@@ -62,11 +62,11 @@ impl RequestFile {
     pub(super) fn target(self, offline: Option<&Path>) -> Result<Option<RequestTarget>, Failure> {
         let Self { shown, force } = self;
         let Some(path) = offline else {
-            let stray = shown.is_any().then(|| Failure::usage(anyhow::anyhow!("--text and --qr go with --offline")));
+            let stray = shown.is_any().then(|| Failure::usage(anyhow::anyhow!("--text and --qr need --offline")));
             return stray.map_or(Ok(None), Err);
         };
         if path.as_os_str() == DASH {
-            let why = || anyhow::anyhow!("without a file, say how to show the request: --text or --qr");
+            let why = || anyhow::anyhow!("with `--offline -`, choose how to print the request: --text or --qr");
             return if shown.is_any() {
                 Ok(Some(RequestTarget { file: None, shown }))
             } else {
@@ -91,9 +91,12 @@ pub(super) async fn online(
     let authorities = publisher.authorities.as_deref().map(read_authorities).transpose()?;
     let catalogs = admin.show_catalogs(ShowCatalogsRequest {}).await.map_err(refused)?.into_inner();
     let opened = catalogs.signed_catalogs.iter().map(|signed| SignedCatalog::open(signed));
-    let opened = opened.collect::<Result<Vec<_>, _>>().context("the node sent a catalog that does not verify")?;
+    let opened = opened
+        .collect::<Result<Vec<_>, _>>()
+        .context("the signature of the catalog that the node sent is not valid")?;
     let catalog = opened.into_iter().find(|opened| opened.publisher.to_string() == asked.publisher_id);
-    let catalog = catalog.with_context(|| format!("the catalog of {} is not on the node", asked.publisher))?;
+    let catalog = catalog
+        .with_context(|| format!("the catalog of publisher {} is not installed on the node", asked.publisher))?;
     let service = Publishing::connect(address, catalog.publisher, catalog.activation_keys, authorities.as_deref())
         .await
         .map_err(|error| not_answered(&asked, &error))?;
@@ -131,7 +134,7 @@ pub(super) async fn write_request(
         ("released".into(), json!(asked.released.iter().map(place_json).collect::<Vec<_>>())),
     ]);
     let remark = format!(
-        "{what} {}. Give it to {}, then install the answer with\n  quorate key activate --answer FILE",
+        "{what} {}. Send it to {}, then install the answer with\n  quorate key activate --answer FILE",
         asked_words(&asked),
         asked.publisher
     );
@@ -144,13 +147,14 @@ fn warn_of_reactivations(asked: &RequestActivationReply, may_spend: bool) -> Res
     if may_spend || asked.reactivations.is_empty() {
         return Ok(());
     }
-    let each = asked.reactivations.iter().map(|one| {
-        format!("\n  node {} with key {}: {} left when it was activated last", one.node, one.key_id, one.left)
-    });
+    let each = asked
+        .reactivations
+        .iter()
+        .map(|one| format!("\n  node {} with key {}: {} left at its last activation", one.node, one.key_id, one.left));
     let each: String = each.collect();
     let why = anyhow::anyhow!(
-        "this spends a re-activation of a host that is activated already, whose machine is another one now:{each}\n\
-         Where that is wanted, repeat the command with --reactivate"
+        "this activation would spend a re-activation for each host whose machine changed:{each}\n\
+         To spend them, repeat the command with --reactivate"
     );
     let spent =
         asked.reactivations.iter().map(|one| json!({ "node": one.node, "key_id": one.key_id, "left": one.left }));
@@ -166,9 +170,9 @@ fn asked_words(asked: &RequestActivationReply) -> String {
     };
     match (asked.requested.as_slice(), asked.released.as_slice()) {
         (requested, []) => format!("the request of {}", nodes(requested)),
-        ([], released) => format!("the places that were given back by {}", nodes(released)),
+        ([], released) => format!("the activation slots that {} released", nodes(released)),
         (requested, released) => {
-            format!("the request of {}, and the places that were given back by {}", nodes(requested), nodes(released))
+            format!("the request of {}, and the activation slots that {} released", nodes(requested), nodes(released))
         }
     }
 }
@@ -239,11 +243,11 @@ pub(super) fn installed_text(installed: &InstallActivationReply) -> String {
         let (node, left) = (activated.node.to_string(), activated.reactivations_left.to_string());
         rows.add_row([node, activated.key_id.clone(), "activated".into(), left]);
     }
-    let places = [(&installed.released, "place given back"), (&installed.passed_over, "older than what is known")];
+    let places = [(&installed.released, "slot released"), (&installed.passed_over, "outdated, ignored")];
     for (places, what) in places {
         for place in places {
             rows.add_row([place.node.to_string(), place.key_id.clone(), what.into(), String::new()]);
         }
     }
-    format!("{rows}\n{} has answered.", installed.publisher)
+    format!("{rows}\nThe answer of {} is installed.", installed.publisher)
 }

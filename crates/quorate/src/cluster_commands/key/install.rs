@@ -41,7 +41,7 @@ impl Install {
         // A typing error is found here, before any request is sent.
         let key: TypedKey = key.text()?.parse().map_err(|error| mistyped(&error))?;
         if key.kind() != KeyKind::Host {
-            return Err(not_a_key(anyhow!("this is a {}: on hosts a host key is installed", key.kind()), &[]));
+            return Err(not_a_key(anyhow!("cannot install a {} on hosts: give a host key", key.kind()), &[]));
         }
         if !yes {
             confirm(
@@ -59,7 +59,7 @@ impl Install {
                 "publisher_id": reply.publisher_id,
             }),
             format_args!(
-                "Key {} of {} is installed on the cluster. Next: quorate key activate",
+                "Key {} of {} is installed on the cluster. Next: quorate key activate --publisher HOST:PORT",
                 reply.key_id, reply.publisher
             ),
         );

@@ -51,7 +51,7 @@ fn key_json(key: &InstalledKey) -> Value {
 
 fn to_text(reply: &ListKeysReply) -> String {
     if reply.keys.is_empty() {
-        return "No host key is installed: quorate key install KEY".into();
+        return "No host key is installed. Install one with `quorate key install KEY`.".into();
     }
     let mut rows = table(["key id", "publisher", "group", "hosts", "node", "state", "re-activations left"]);
     for key in &reply.keys {
@@ -72,8 +72,8 @@ fn to_text(reply: &ListKeysReply) -> String {
     let mut text = rows.to_string();
     for place in &reply.pending_releases {
         text += &format!(
-            "\nNode {} gave its place of key {} back, and {} does not know it yet: \
-             quorate key release --node {} --publisher ADDR",
+            "\nNode {} released its activation slot of key {}, and {} has not been informed: run `quorate key release \
+             --node {} --publisher ADDR`",
             place.node, place.key_id, place.publisher, place.node
         );
     }

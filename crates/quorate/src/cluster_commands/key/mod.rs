@@ -22,10 +22,10 @@ pub(crate) enum Command {
     /// Exchange the installed keys for certificates of the publisher, one for each node.
     #[command(after_help = activate::EXAMPLES)]
     Activate(activate::Activate),
-    /// Give a node's activation slot back, so that another host can take it.
+    /// Release a node's activation slot, so that another host can use it.
     #[command(after_help = release::EXAMPLES)]
     Release(release::Release),
-    /// List the installed keys, the nodes that are activated by each, and what is left of each key.
+    /// List the installed keys, the nodes that are activated with each, and the remaining activations.
     List {
         #[command(flatten)]
         admin: AdminArgs,

@@ -14,10 +14,10 @@ use crate::{
 pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate key release --node 3 --publisher activation.example.test:1691
-  quorate key release --node 3 --offline release.bin          for `quorate publisher activate`, as a request is
+  quorate key release --node 3 --offline release.bin          for `quorate publisher activate`, like a request
 
-The node signs that it gives its place back and destroys its private key. Where the publisher was not reached the same
-command again tells it.";
+The node signs the release of its activation slot and destroys its private key. If the publisher could not be reached,
+run the same command again to inform it.";
 
 /// Arguments of `key release`.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,8 @@ impl Release {
         if !self.yes {
             confirm(
                 &format!(
-                    "Node {} will answer no more requests with this key until it is activated again. Give its place back? [y/N] ",
+                    "Node {} will answer no requests with this key until it is activated again. Release its activation \
+                     slot? [y/N] ",
                     self.node
                 ),
                 "--yes",
@@ -84,10 +85,20 @@ impl Release {
         let places = self.places(admin).await?;
         let publisher = match places.publishers.iter().collect::<Vec<_>>().as_slice() {
             [] => {
-                return Err(anyhow!("node {} holds no such place: `quorate key list` shows who does", self.node).into());
+                return Err(anyhow!(
+                    "node {} has no such activation slot: `quorate key list` shows the slots",
+                    self.node
+                )
+                .into());
             }
             [publisher] => (*publisher).clone(),
-            [..] => return Err(anyhow!("node {} is activated by several publishers: name one key", self.node).into()),
+            [..] => {
+                return Err(anyhow!(
+                    "node {} is activated by several publishers: name one key with --key KEY_ID",
+                    self.node
+                )
+                .into());
+            }
         };
         if places.are_held {
             let request = ReleaseActivationRequest { node: self.node, key_id: self.key.clone() };
@@ -97,7 +108,9 @@ impl Release {
         match (&self.publisher.address, target) {
             (Some(address), _) => exchange::online(admin, &self.publisher, address, (wanted, true), output).await,
             (None, Some(target)) => exchange::write_request(admin, target, (wanted, true), output).await,
-            (None, None) => Err(Failure::usage(anyhow!("give --publisher or --offline"))),
+            (None, None) => {
+                Err(Failure::usage(anyhow!("choose how to inform the publisher: give --publisher or --offline")))
+            }
         }
     }
 

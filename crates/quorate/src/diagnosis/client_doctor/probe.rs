@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     discovery: DiscoveryArgs,
-    /// Check this host only, without looking in DNS.
+    /// Check this host only, without DNS lookups.
     #[arg(long, value_name = "HOST[:PORT]")]
     host: Option<FixedHost>,
     /// Folder in which the machine keeps its state.
@@ -101,7 +101,7 @@ async fn listed(lookup: &Lookup) -> Result<Vec<HostProbe>, FindError> {
     let finder = finder(lookup)?;
     let domains = if lookup.domains.is_empty() { finder.search()? } else { lookup.domains.clone() };
     if domains.is_empty() {
-        let cause = "no domain is named, and the search list is empty".to_owned();
+        let cause = "no domain was given, and the search list is empty".to_owned();
         return Err(FindError::Configuration { cause });
     }
     let (mut names, mut trouble, mut without_address) = (Vec::new(), None, None);
@@ -166,7 +166,7 @@ fn finder(lookup: &Lookup) -> Result<Finder, FindError> {
 
 /// Connects and binds as a client does, without sending an activation request.
 async fn probe(addresses: &[IpAddr], port: u16) -> ProbeResult {
-    let mut result = ProbeResult::NoConnection("it has no address".to_owned());
+    let mut result = ProbeResult::NoConnection("the name has no address".to_owned());
     for address in addresses {
         match Session::connect(&SocketAddr::from((*address, port)).into(), Deadlines::default()).await {
             Ok(_) => return ProbeResult::Answers,

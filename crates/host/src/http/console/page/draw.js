@@ -22,10 +22,10 @@ function filled(element, set, children) {
   return element;
 }
 
-/** A name from an untrusted source, isolated from the text direction around it. */
+/** An untrusted name, isolated so that its writing direction does not affect the text around it. */
 const named = (text) => make("bdi", {}, text);
 
-/** A state as a mark, with a distinct shape for each state, and as text. */
+/** A state as a text with a mark; each state has a different shape. */
 const word = (state, text) => make("span", { class: "word", "data-state": state }, text);
 
 /** A table of `rows`, each { state, cells }; a cell is { content, number, head }. On a phone each row is a card. */
@@ -65,13 +65,13 @@ function drawLine(points, thresholds, count, nowMs) {
   let above = Infinity;
   for (const { threshold, met } of thresholds) {
     svg.append(shape("line", { class: "threshold", "data-met": met ? "yes" : "no", x1: left, x2: width - right, y1: y(threshold), y2: y(threshold) }));
-    // Two thresholds that are close together share one label.
+    // Thresholds that are close together share one label.
     if (above - y(threshold) >= 12) {
       svg.append(shape("text", { x: left - 6, y: y(threshold) + 4, "text-anchor": "end" }, threshold));
       above = y(threshold);
     }
   }
-  // A count is constant until it changes.
+  // The line is horizontal until the count changes.
   const path = all.map(([at, value], index) => index === 0
     ? `M${x(at).toFixed(1)} ${y(value).toFixed(1)}`
     : `H${x(at).toFixed(1)}V${y(value).toFixed(1)}`).join("");
@@ -83,7 +83,7 @@ function drawLine(points, thresholds, count, nowMs) {
   return svg;
 }
 
-/** Machines by the days since their last request: 30 bars. Those that expire within a week are marked. */
+/** Machines by days since their last request: 30 bars. Those that expire within a week are highlighted. */
 function drawAges(ages) {
   const [width, height, bottom] = [420, 190, 22];
   const highest = Math.max(4, ...ages);
@@ -91,7 +91,7 @@ function drawAges(ages) {
   const soon = ages.slice(-7).reduce((sum, number) => sum + number, 0);
   const recent = ages.slice(0, 7).reduce((sum, number) => sum + number, 0);
   const total = ages.reduce((sum, number) => sum + number, 0);
-  const said = total === 0 ? "No machine is in the count." : `Of ${many(total, "machine", "machines")} ${recent} sent a request within 7 days; ${soon} will expire within 7 days unless they renew.`;
+  const said = total === 0 ? "No machine is counted." : `Of ${many(total, "machine", "machines")}, ${recent} sent a request within 7 days; ${soon} expire within 7 days unless they renew.`;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said });
   ages.forEach((number, days) => {
     const tall = number / highest * (height - bottom - 18);
@@ -111,7 +111,7 @@ function drawAges(ages) {
   return { svg, said };
 }
 
-/** The used share of a limit. */
+/** A bar for the used share of a limit. */
 function drawRoom(used, limit) {
   const share = limit > 0 ? Math.min(1, used / limit) : 1;
   return shape("svg", { viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" },

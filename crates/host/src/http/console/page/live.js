@@ -1,7 +1,7 @@
-// The connection to the node: its data, and the notice while it is lost. Addresses are relative to the page, because a proxy
-// may serve it under another path.
+// The connection to the node: the events that it sends, and what is shown when it is silent. Addresses are relative to the
+// page, because a proxy may serve it under another path.
 
-/** Silence after which the node counts as lost, in milliseconds: it sends a pulse every second. */
+/** Silence after which the connection counts as lost, in milliseconds: the node sends an event every second. */
 const SILENCE_MS = 5000;
 const AGAIN_MS = 3000;
 
@@ -33,9 +33,9 @@ function heard(name, text) {
   }
 }
 
-/** Handles a pulse, which ends an update: draws what depends on the time once. */
+/** The node answers and has sent all changes: what depends on the time is drawn once. */
 function back() {
-  // The node was silent for a while, but the connection was not lost: its earlier data is valid again.
+  // The connection was silent but not closed: the data received before is current again.
   if (isLost && known.checks) showChecks(known.checks);
   isLost = false;
   document.body.classList.remove("is-lost");
@@ -61,23 +61,24 @@ function lost() {
   document.title = "Not connected – Quorate";
   const banner = document.getElementById("lost");
   banner.hidden = false;
-  banner.textContent = `No longer connected to this node since ${since}. The page shows the last data from it; the other nodes have their own consoles. Reconnecting automatically.`;
+  banner.textContent = `Connection to this node lost at ${since}. The data below was received before that; the other nodes have their own consoles. Reconnecting automatically.`;
   whyRefused(banner);
 }
 
-/** Checks whether the session has expired: an expired session does not recover by itself. */
+/** An expired session does not become valid again. */
 async function whyRefused(banner) {
   try {
     const answer = await fetch("console/console.css", { cache: "no-store" });
-    if (answer.status === 401) banner.textContent = "Your session has expired. Run “quorate console” again, and open the address that it prints.";
-  } catch { /* The node does not answer: the banner already says so. */ }
+    if (answer.status === 401) banner.textContent = "The session has expired. Run “quorate console” again and open the address that it prints.";
+  } catch { /* The node cannot be reached: the banner shows that. */ }
 }
 
 setInterval(() => {
   if (performance.now() - heardAt > SILENCE_MS) lost();
 }, 500);
 
-// A browser reconnects by itself after a broken connection, but not after a refusal, nor on a silent connection.
+// A browser reconnects by itself after a connection was closed, but not after a refusal or while the connection is
+// silent.
 setInterval(() => {
   if (isLost && (source.readyState === EventSource.CLOSED || performance.now() - heardAt > 2 * SILENCE_MS)) connect();
 }, AGAIN_MS);
@@ -87,7 +88,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Over plain HTTP from another machine, browsers give pages no clipboard; they copy the selection.
+    // Over plain HTTP, other than from loopback, pages have no clipboard access; copying a selection works.
     const field = make("textarea", { class: "unseen", readonly: "" });
     field.value = text;
     document.body.append(field);

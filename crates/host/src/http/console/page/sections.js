@@ -1,20 +1,20 @@
-// Renders the node's JSON, section by section, as elements.
+// The sections of the page: from the node's JSON to elements.
 
 const known = {};
 
-const place = (id) => document.querySelector(`#${id} .content`);
+const sectionContent = (id) => document.querySelector(`#${id} .content`);
 
-/** Puts content into a section, unless it is there already: what a reader has selected or focused stays. */
-function put(where, ...content) {
-  const made = make("div", {}, ...content);
+/** Puts elements into a section, unless it has the same elements already, so that selection and focus stay. */
+function put(where, ...elements) {
+  const made = make("div", {}, ...elements);
   if (where.innerHTML === made.innerHTML) return;
-  // Keep the focus on the same button.
+  // The focused button stays focused.
   const on = where.contains(document.activeElement) ? document.activeElement.getAttribute("data-key") : null;
   where.replaceChildren(...made.childNodes);
   if (on) [...where.querySelectorAll("[data-key]")].find((one) => one.getAttribute("data-key") === on)?.focus();
 }
 
-/** A live region is changed only if its text differs: screen readers announce each change. */
+/** Changes a text only if it differs, because screen readers announce each change. */
 function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -45,15 +45,15 @@ function showNodes({ nodes, leader, term }) {
     ] };
   });
   const answering = nodes.filter((node) => node.reachable).length;
-  const leads = leader === null ? "no leader is known" : `node ${leader} leads in term ${term}`;
-  put(place("nodes"), make("div", { class: "card" },
-    make("p", { class: "quiet small" }, `${answering} of ${nodes.length} nodes respond; ${leads}.`),
+  const leads = leader === null ? "no leader is known" : `node ${leader} is the leader in term ${term}`;
+  put(sectionContent("nodes"), make("div", { class: "card" },
+    make("p", { class: "quiet small" }, `${answering} of ${nodes.length} answer; ${leads}.`),
     table("The nodes of the cluster", ["Node", "State", "Role", "Lag", "Clock", "Version", "Address"], rows)));
   const trouble = rows.map((row, at) => [nodes[at].id, nodeState(nodes[at], leader)]).filter(([, [state]]) => state !== "good");
   say(document.getElementById("nodes-said"), trouble.map(([id, [, text]]) => `Node ${id}: ${text}.`).join(" "));
 }
 
-/** When a count falls below a threshold, in a few words. */
+/** The time at which a count falls below a threshold, as a short text. */
 function falls(ms, nowMs) {
   const days = (ms - nowMs) / 86400000;
   return days < 2 ? `${minute(ms)}, in ${Math.max(0, Math.round(days * 24))} h` : `${day(ms)}, in ${Math.round(days)} days`;
@@ -64,11 +64,11 @@ function showCounts() {
   if (!counts) return;
   const nowMs = pulse ? pulse.time_ms : Date.now();
   if (counts.length === 0) {
-    put(place("counts"), make("div", { class: "card" }, make("p", { class: "quiet" }, "No catalog is installed: nothing is counted."),
+    put(sectionContent("counts"), make("div", { class: "card" }, make("p", { class: "quiet" }, "No catalog is installed: nothing is counted."),
       commandLine("quorate catalog install FILE --trust FINGERPRINT")));
     return;
   }
-  put(place("counts"), counts.map((application) => showCount(application, history, nowMs)));
+  put(sectionContent("counts"), counts.map((application) => showCount(application, history, nowMs)));
 }
 
 function showCount(application, history, nowMs) {
@@ -96,7 +96,7 @@ function showCount(application, history, nowMs) {
       make("h3", {}, named(application.application)),
       make("p", { class: "quiet small" }, named(application.publisher)),
       make("p", { class: "figure" }, application.count),
-      make("p", { class: "quiet small" }, application.count === 1 ? "machine in the count" : "machines in the count", make("br"), application.cache_limit > 0 ? `cache limit ${application.cache_limit}` : "no requests yet")),
+      make("p", { class: "quiet small" }, application.count === 1 ? "machine counted" : "machines counted", make("br"), application.cache_limit > 0 ? `cache limit ${application.cache_limit}` : "no requests yet")),
     make("div", { class: "charts" },
       make("figure", {}, drawLine(points, thresholds, application.count, nowMs), make("figcaption", {}, "The count over the last day; dashed: the thresholds")),
       make("figure", {}, svg, make("figcaption", {}, said))),
@@ -107,36 +107,36 @@ function showCount(application, history, nowMs) {
 function showEvents({ events, passed_over: passedOver }) {
   const rows = events.map((event) => ({ state: null, cells: [
     { content: make("time", { datetime: new Date(event.time_ms).toISOString() }, day(event.time_ms) === day(Date.now()) ? clock(event.time_ms) : minute(event.time_ms)), class: "moment" },
-    { content: [named(event.machine), event.other_machine ? make("span", { class: "why" }, "its CMID was used by another machine before") : null] },
+    { content: [named(event.machine), event.other_machine ? make("span", { class: "why" }, "another machine used this CMID before") : null] },
     { content: event.client_address ? named(event.client_address) : "–" },
     { content: named(event.product || "unknown") },
     { content: event.well ? event.answer : word("bad", event.answer) },
     { content: event.count === null ? "–" : `${event.count} of ${event.required}`, number: true },
     { content: event.node, number: true },
   ] }));
-  put(place("events"), make("div", { class: "card compact" },
-    rows.length ? table("Latest activation requests", ["Time", "Machine", "Address", "Product", "Answer", "Count", "Node"], rows)
-      : make("p", { class: "quiet" }, "No requests yet."),
-    passedOver.map((why) => make("p", { class: "quiet small" }, `Not queried: ${why}`))));
+  put(sectionContent("events"), make("div", { class: "card compact" },
+    rows.length ? table("Latest activation events", ["Time", "Machine", "Address", "Product", "Answer", "Count", "Node"], rows)
+      : make("p", { class: "quiet" }, "No events yet."),
+    passedOver.map((why) => make("p", { class: "quiet small" }, `No answer: ${why}`))));
 }
 
 const DNS_WORDS = {
-  own: ["good", "this node"], member: ["good", "another member"], known: ["good", "known host, not a member"],
-  dead: ["warn", "its member does not respond"], foreign: ["warn", "belongs to no member"], missing: ["bad", "missing"],
+  own: ["good", "this node’s"], member: ["good", "a member’s"], known: ["good", "listed in dns.known"],
+  dead: ["warn", "a member’s that does not answer"], foreign: ["warn", "not of a member"], missing: ["bad", "missing"],
 };
 
 function showDns(domains) {
   if (!domains || domains.length === 0) {
-    const why = domains ? "No domain is configured for publishing." : "This node has no name in DNS (dns.target in its configuration).";
-    put(place("dns"), make("div", { class: "card" }, make("p", { class: "quiet" }, why)));
+    const why = domains ? "No domain is published." : "This node has no dns.target in its configuration.";
+    put(sectionContent("dns"), make("div", { class: "card" }, make("p", { class: "quiet" }, why)));
     return;
   }
-  put(place("dns"), domains.map((domain) => {
+  put(sectionContent("dns"), domains.map((domain) => {
     const rows = domain.records.map((record) => {
       const [state, text] = DNS_WORDS[record.state] || ["warn", record.state];
       return { state: state === "bad" ? "bad" : null, cells: [
         { head: true, content: named(record.target) },
-        { content: record.stale ? word("warn", `${text}, differs from its announcement`) : word(state, text) },
+        { content: record.stale ? word("warn", `${text}, outdated`) : word(state, text) },
         { content: record.port, number: true }, { content: record.priority, number: true }, { content: record.weight, number: true },
       ] };
     });
@@ -150,7 +150,7 @@ function showKeys(keys) {
   const rows = keys.map((key) => {
     const wrong = key.nodes.filter((node) => node.state !== "activated");
     const room = key.hosts_limit === null
-      ? make("span", { class: "quiet" }, "not reported yet")
+      ? make("span", { class: "quiet" }, "unknown")
       : make("span", { class: "room" }, `${key.hosts_used} of ${many(key.hosts_limit, "host", "hosts")}`, drawRoom(key.hosts_used, key.hosts_limit));
     const nodes = wrong.length === 0 ? word("good", `activated on ${many(key.nodes.length, "node", "nodes")}`)
       : wrong.map((node) => make("span", {}, word(node.state === "blocked" ? "bad" : "warn", `node ${node.node}: ${node.state}`), " "));
@@ -159,8 +159,8 @@ function showKeys(keys) {
       { content: nodes }, { content: named(key.publisher) },
     ] };
   });
-  put(place("keys"), make("div", { class: "card" }, rows.length
-    ? table("Installed host keys", ["Key", "Group", "Hosts", "Nodes", "Publisher"], rows)
+  put(sectionContent("keys"), make("div", { class: "card" }, rows.length
+    ? table("Installed host keys", ["Key", "Group", "Headroom", "Nodes", "Publisher"], rows)
     : make("p", { class: "quiet" }, "No host key is installed.")));
 }
 
@@ -171,8 +171,8 @@ function commandLine(command) {
   return make("div", { class: "command" }, make("code", {}, command), button);
 }
 
-/** Problems, the most severe first; checks with the same remedy are one problem. */
-function things(checks) {
+/** The problems, most severe first; findings with the same remedy are one problem. */
+function problems(checks) {
   const found = new Map();
   for (const check of checks.filter((one) => one.state !== "ok")) {
     const key = [check.state, check.name, check.fix].join("\n");
@@ -183,40 +183,40 @@ function things(checks) {
   return ["failure", "warning", "unknown"].flatMap((state) => all.filter((one) => one.state === state));
 }
 
-function showThing(thing) {
-  const [state, text] = CHECK_WORDS[thing.state];
-  return make("li", { class: "finding", "data-state": thing.state, "data-check": thing.name },
-    thing.findings.map((finding, at) => make("p", { class: "what" }, at === 0 ? [word(state, text), " "] : null, finding)),
-    make("p", { class: "quiet" }, `Remedy: ${thing.fix}`),
-    thing.commands.length ? make("div", { class: "commands" }, thing.commands.map(commandLine)) : null);
+function showProblem(problem) {
+  const [state, text] = CHECK_WORDS[problem.state];
+  return make("li", { class: "finding", "data-state": problem.state, "data-check": problem.name },
+    problem.findings.map((finding, at) => make("p", { class: "what" }, at === 0 ? [word(state, text), " "] : null, finding)),
+    make("p", { class: "quiet" }, `Remedy: ${problem.fix}`),
+    problem.commands.length ? make("div", { class: "commands" }, problem.commands.map(commandLine)) : null);
 }
 
 function showChecks({ checks, examined_ms: examinedMs }) {
-  // Until disks, ports and DNS have been checked, their state `unknown` is not reported.
-  const wrong = things(checks).filter((one) => examinedMs !== null || one.state !== "unknown");
+  // Before disks, ports and DNS are checked for the first time, unknown results are not shown.
+  const wrong = problems(checks).filter((one) => examinedMs !== null || one.state !== "unknown");
   const certain = wrong.filter((one) => one.state !== "unknown").length;
   const verdict = document.getElementById("verdict-text");
   verdict.setAttribute("data-state", wrong.length ? wrong[0].state : examinedMs === null ? "waiting" : "ok");
   say(verdict, certain ? `Degraded: ${many(certain, "problem", "problems")}`
-    : wrong.length ? `Unknown: ${many(wrong.length, "check", "checks")}`
-    : examinedMs === null ? "Checking …" : "All checks ok");
-  put(document.getElementById("findings"), wrong.map(showThing));
+    : wrong.length ? `${many(wrong.length, "check is", "checks are")} unknown`
+    : examinedMs === null ? "Checking …" : "All checks passed");
+  put(document.getElementById("findings"), wrong.map(showProblem));
   const rows = checks.map((check) => ({ cells: [
     { head: true, content: check.name }, { content: word(...CHECK_WORDS[check.state]) }, { content: check.finding },
   ] }));
-  put(place("checks"), make("div", { class: "card compact" },
-    make("p", { class: "quiet small" }, examinedMs === null ? "Disks, ports and DNS are being checked." : `Disks, ports and DNS were checked at ${clock(examinedMs)}; all other values are live.`),
+  put(sectionContent("checks"), make("div", { class: "card compact" },
+    make("p", { class: "quiet small" }, examinedMs === null ? "Disks, ports and DNS are being checked." : `Disks, ports and DNS were checked at ${clock(examinedMs)}; all other checks are current.`),
     table("Checks of quorate doctor", ["Check", "State", "Finding"], rows)));
   showSummary();
 }
 
-/** The line below the verdict: nodes, failures tolerated, counts. */
+/** The summary below the overall status. */
 function showSummary() {
   const { nodes, counts } = known;
   if (!nodes) return;
   const answering = nodes.nodes.filter((node) => node.reachable).length;
   const bears = nodes.leader === null ? "no client is activated now"
-    : nodes.failure_tolerance === 0 ? "no failure is tolerated" : `${many(nodes.failure_tolerance, "failure is", "failures are")} tolerated`;
+    : `tolerates ${many(nodes.failure_tolerance, "failure", "failures")}`;
   const machines = (counts || []).map((application) => `${application.application} ${application.count}`).join(", ");
-  say(document.getElementById("verdict-more"), `${answering} of ${many(nodes.nodes.length, "node", "nodes")} ${nodes.nodes.length === 1 ? "responds" : "respond"}, ${bears}${machines ? `. Counted: ${machines}` : ""}.`);
+  say(document.getElementById("verdict-more"), `${answering} of ${many(nodes.nodes.length, "node", "nodes")} ${nodes.nodes.length === 1 ? "answers" : "answer"}, ${bears}${machines ? `. Counted: ${machines}` : ""}.`);
 }
