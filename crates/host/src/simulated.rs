@@ -69,7 +69,7 @@ impl AnsweringHost {
         )?);
         take_note(&replica, &credentials);
         let draining = Arc::new(Draining::default());
-        let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining));
+        let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining), None);
         Ok(Self {
             decider: Decider { replica, credentials, new_cmids: Arc::new(NewCmids::new(0)) },
             readiness: Arc::new(readiness),

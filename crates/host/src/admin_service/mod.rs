@@ -340,6 +340,7 @@ impl admin_server::Admin for Admin {
                 Err(error) => reply.passed_over.push(error.to_string()),
             }
         }
+        reply.clients = forwarding::take_clients(&mut reply.nodes);
         Ok(Response::new(reply))
     }
 

@@ -18,7 +18,11 @@ use gateway::{Chooser, GroupName, GroupView, HostPort, Report, State};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Forwarding, settings, state_in};
-use crate::{limits::LOOK_TIMEOUT, peers::node_client::NodeClient};
+use crate::{
+    limits::{DISTINCT_INTERVAL, LOOK_TIMEOUT},
+    peers::node_client::NodeClient,
+    tasks::{self, HostTask},
+};
 
 /// How often the reports are read and the choice is reviewed.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -36,6 +40,7 @@ pub(crate) async fn keep(forwarding: Arc<Forwarding>, nodes: NodeClient) {
     let mut progress = nodes.replica().progress();
     let began = Instant::now();
     let mut leading: Option<Leading> = None;
+    let mut saved = Instant::now();
     loop {
         let seen = progress.borrow_and_update().configuration_index;
         forwarding.follow();
@@ -49,6 +54,13 @@ pub(crate) async fn keep(forwarding: Arc<Forwarding>, nodes: NodeClient) {
                 leading.get_or_insert_with(|| Leading { choosers: BTreeMap::new(), reports: BTreeMap::new() });
             leading.hear(&forwarding, &nodes, began).await;
             leading.choose(&forwarding, cluster.members.len(), began).await;
+        }
+        if forwarding.is_on() && saved.elapsed() >= DISTINCT_INTERVAL {
+            saved = Instant::now();
+            let (clients, now_ms) = (Arc::clone(&forwarding.clients), nodes.replica().wall_ms());
+            if let Ok(Err(error)) = tasks::blocking(HostTask::SketchFolder, move || clients.save(now_ms)).await {
+                tracing::debug!(%error, "could not save the sketches that estimate the number of distinct clients");
+            }
         }
         let changed = progress.wait_for(|progress| progress.configuration_index > seen);
         tokio::select! {

@@ -16,7 +16,10 @@ use std::{
 };
 
 use activation::{message::INTERFACE_UUID, settings::Forward};
-use api::admin::v1::{self as proto, UpstreamState};
+use api::{
+    admin::v1::{self as proto, UpstreamState},
+    node::v1::DistinctMachinesReply,
+};
 use discovery::Finder;
 use gateway::{Accepted, Admission, DnsNames, Environment, FirstBytes, Gateway, LoopKey, Route, State, Timeouts};
 use replication::Replica;
@@ -27,7 +30,11 @@ use uuid::Uuid;
 
 pub(crate) use self::{keep::keep, settings::check_changes};
 use self::observer::Observed;
-use crate::{config::Config, http::metrics::Metrics};
+use crate::{
+    config::Config,
+    http::metrics::Metrics,
+    records::distinct::{self, Distinct},
+};
 
 /// Where the first bytes of a connection lead.
 pub(crate) enum Whose {
@@ -49,6 +56,8 @@ pub(crate) struct Forwarding {
     members: Arc<RwLock<BTreeSet<SocketAddr>>>,
     allow: Option<Vec<Network>>,
     timeouts: Timeouts,
+    /// Sketches of the clients' addresses (G10).
+    clients: Arc<Distinct>,
     /// The settings that are in force.
     mapped: Mutex<gateway::Settings>,
     /// What is forwarded; `None`: there are no upstreams.
@@ -60,6 +69,7 @@ impl Forwarding {
     pub(crate) fn new(config: &Config, replica: &Replica, metrics: &Arc<Metrics>, (authority, seed): (&[u8], u64)) -> Self {
         let members = Arc::<RwLock<BTreeSet<SocketAddr>>>::default();
         let known = Arc::clone(&members);
+        let clients = Arc::new(Distinct::open(&config.data.join("gateway")));
         let timeouts = Timeouts {
             idle: Duration::from_secs(config.clients.idle_timeout_s),
             pdu: Duration::from_secs(config.clients.pdu_timeout_s),
@@ -67,7 +77,7 @@ impl Forwarding {
         };
         let environment = Environment {
             names: Arc::new(DnsNames::new(finder(config))),
-            observer: Arc::new(Observed::new(Arc::clone(metrics))),
+            observer: Arc::new(Observed::new(Arc::clone(metrics), Arc::clone(&clients), replica.clone())),
             is_member: Arc::new(move |address| known.read().unwrap_or_else(PoisonError::into_inner).contains(&address)),
             loop_key: loop_key(authority),
             seed,
@@ -76,6 +86,7 @@ impl Forwarding {
             gateway: Gateway::new(gateway::Settings::default(), environment),
             replica: replica.clone(),
             members,
+            clients,
             allow: (!config.gateway.allow.is_empty()).then(|| config.gateway.allow.clone()),
             timeouts,
             mapped: Mutex::default(),
@@ -162,6 +173,7 @@ impl Forwarding {
             groups: groups.collect(),
             upstreams: upstreams.collect(),
             last_request_ago_ms: status.last_request.map(whole_ms),
+            client_windows: self.clients.windows(self.replica.wall_ms()).windows,
         }
     }
 }
@@ -169,6 +181,13 @@ impl Forwarding {
 /// The DNS servers of the node's configuration, else the system's.
 fn finder(config: &Config) -> Finder {
     Finder::with_servers(&config.dns.resolvers, Vec::new()).unwrap_or_else(|_none| Finder::system())
+}
+
+/// Takes the sketches out of the nodes' reports; returns the estimated number of distinct clients over all of them, for
+/// each of [`crate::records::distinct::DISTINCT_DAYS`].
+pub(crate) fn take_clients(nodes: &mut [proto::GatewayNode]) -> Vec<f64> {
+    let windows = nodes.iter_mut().map(|node| DistinctMachinesReply { windows: std::mem::take(&mut node.client_windows) });
+    distinct::merged(windows.collect::<Vec<_>>().into_iter()).into()
 }
 
 fn whole_ms(duration: Duration) -> u64 {

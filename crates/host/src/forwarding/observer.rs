@@ -2,18 +2,26 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use activation::id::Cmid;
 use gateway::{AssociationEnd, Failure, MirrorOutcome, Observer, State, UpstreamId};
+use replication::Replica;
 
-use crate::http::metrics::{GatewayBytes, Metrics};
+use crate::{
+    http::metrics::{GatewayBytes, Metrics},
+    records::distinct::Distinct,
+};
 
 /// Counts what happens, and logs changes of upstreams' states.
 pub(super) struct Observed {
     metrics: Arc<Metrics>,
+    /// Sketches of the clients' addresses, kept as 16 bytes each: an IPv6 address, IPv4-mapped or not.
+    clients: Arc<Distinct>,
+    replica: Replica,
 }
 
 impl Observed {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+    pub(super) fn new(metrics: Arc<Metrics>, clients: Arc<Distinct>, replica: Replica) -> Self {
+        Self { metrics, clients, replica }
     }
 }
 
@@ -22,7 +30,12 @@ impl Observer for Observed {
         self.metrics.gateway_bound(took);
     }
 
-    fn answered(&self, _client: IpAddr, upstream: &UpstreamId, requests: u64) {
+    fn answered(&self, client: IpAddr, upstream: &UpstreamId, requests: u64) {
+        let address = match client {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        self.clients.note(Cmid(address.octets()), self.replica.wall_ms());
         self.metrics.gateway_answered(&upstream.address.to_string(), requests);
     }
 

@@ -57,7 +57,8 @@ pub(crate) struct Readiness {
     replica: Replica,
     credentials: Arc<Credentials>,
     draining: Arc<Draining>,
-    forwarding: Arc<Forwarding>,
+    /// `None` where the node has no gateway, as in a simulation.
+    forwarding: Option<Arc<Forwarding>>,
 }
 
 impl Readiness {
@@ -65,7 +66,7 @@ impl Readiness {
         replica: Replica,
         credentials: Arc<Credentials>,
         draining: Arc<Draining>,
-        forwarding: Arc<Forwarding>,
+        forwarding: Option<Arc<Forwarding>>,
     ) -> Self {
         Self { replica, credentials, draining, forwarding }
     }
@@ -94,12 +95,12 @@ impl Readiness {
     /// The conditions of `purpose`. A node with upstreams serves as a host, as a gateway, or as both (G8): it needs only
     /// what one of these roles needs, and as a host only where a catalog is installed.
     fn of_purpose(&self, purpose: Purpose, cluster: &ClusterView) -> Vec<Condition> {
-        let upstream = match (self.forwarding.is_on(), purpose) {
-            (true, _) => Some(self.forwarding.unready_because()),
-            (false, Purpose::Gateway) => Some(Some(
+        let upstream = match (self.forwarding.as_ref().filter(|forwarding| forwarding.is_on()), purpose) {
+            (Some(forwarding), _) => Some(forwarding.unready_because()),
+            (None, Purpose::Gateway) => Some(Some(
                 "no upstream is configured: `quorate gateway set HOST:PORT` on any node of the cluster".to_owned(),
             )),
-            (false, _) => None,
+            (None, _) => None,
         };
         let is_gateway = upstream.as_ref().is_some_and(Option::is_none);
         let is_host = || self.replica.view(|state| state.publishers().next().is_some());

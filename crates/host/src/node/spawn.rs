@@ -108,7 +108,8 @@ pub(super) async fn start(
     let draining = Arc::new(Draining::default());
     let authority = authority(config, &source)?;
     let forwarding = Arc::new(Forwarding::new(config, &replica, &metrics, (&authority, seed)));
-    let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining), forwarding.clone());
+    let with_gateway = Some(Arc::clone(&forwarding));
+    let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining), with_gateway);
     let readiness = Arc::new(readiness);
     let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
     let registered = Arc::new(registered);

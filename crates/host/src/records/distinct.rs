@@ -86,7 +86,7 @@ impl Distinct {
     }
 
     /// Saves new data, and removes sketches older than the longest of [`DISTINCT_DAYS`].
-    fn save(&self, now_ms: u64) -> io::Result<()> {
+    pub(crate) fn save(&self, now_ms: u64) -> io::Result<()> {
         let now = now_ms / QUARTER_MS;
         let days = DISTINCT_DAYS.into_iter().max().unwrap_or(0);
         let oldest = now.saturating_sub(days * QUARTERS_A_DAY);
@@ -142,7 +142,7 @@ pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
 
 /// The estimated number of machines of several nodes together, for each of [`DISTINCT_DAYS`]. Invalid sketches are
 /// left out.
-fn merged(answers: impl Iterator<Item = DistinctMachinesReply>) -> [f64; DISTINCT_DAYS.len()] {
+pub(crate) fn merged(answers: impl Iterator<Item = DistinctMachinesReply>) -> [f64; DISTINCT_DAYS.len()] {
     let mut wholes = DISTINCT_DAYS.map(|_| Sketch::default());
     for answer in answers {
         for (whole, window) in wholes.iter_mut().zip(&answer.windows) {
