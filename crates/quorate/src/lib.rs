@@ -7,7 +7,7 @@
 //! quorate demo                                                   demo/
 //! quorate bench fleet                                            bench_command/fleet/
 //! quorate host init|run|drain|recover                            host_command/, one file each
-//! quorate cluster|catalog|key|settings|dns|count|console ...     cluster_commands/, one file or folder each
+//! quorate cluster|catalog|key|settings|dns|gateway|count|console cluster_commands/, one file or folder each
 //! quorate doctor|events|explain|duplicates                       diagnosis/, one file each
 //! quorate doctor --client                                        diagnosis/client_doctor/
 //! quorate client ...                                             client_command/
@@ -88,6 +88,9 @@ enum Command {
     /// Show and publish the cluster's records in DNS.
     #[command(subcommand)]
     Dns(cluster_commands::dns::Command),
+    /// Forward the associations of another vendor's machines to that vendor's own hosts.
+    #[command(subcommand)]
+    Gateway(cluster_commands::gateway::Command),
     /// Show the requests of client machines and how all nodes answered.
     Events(diagnosis::events::Command),
     /// List CMIDs that several machines use, and those machines.
@@ -131,6 +134,7 @@ impl Command {
             Self::Count(command) => command.run(output),
             Self::Cluster(command) => command.run(output),
             Self::Dns(command) => command.run(output),
+            Self::Gateway(command) => command.run(output),
             Self::Doctor(command) => command.run(output),
             Self::Console(command) => command.run(output),
             Self::Events(command) => command.run(output),
