@@ -62,6 +62,7 @@ impl Binding {
         self.deadline
     }
 
+    #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         self.held.capacity() + self.refusal.as_ref().map_or(0, Vec::capacity)
     }

@@ -212,6 +212,7 @@ impl Association {
     }
 
     /// Bytes that the machine itself holds.
+    #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         match &self.phase {
             Phase::Binding(binding) => binding.held_bytes(),
