@@ -1,7 +1,7 @@
 //! Connection-oriented DCE/RPC (C706 chapter 12, MS-RPCE) without I/O.
 //!
 //! A server keeps one [`Association`] for each connection, a client one [`ClientAssociation`]. Both take bytes and
-//! return the actions to perform. The crate uses no sockets, clock or randomness; the caller enforces deadlines and
+//! return the actions to perform. [`relay`] has what a program needs that forwards the associations of others. The crate uses no sockets, clock or randomness; the caller enforces deadlines and
 //! connection limits. The crate does not interpret operations; [`ndr`] has the one stub layout that Quorate's
 //! interfaces use.
 //!
@@ -22,6 +22,7 @@ pub mod ndr;
 mod negotiation;
 mod pdu;
 mod reassembly;
+pub mod relay;
 mod violation;
 
 pub use association::{Association, Call, CallHandle, Event};

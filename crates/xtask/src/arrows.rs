@@ -21,12 +21,28 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("discovery", &["activation", "kerberos"]),
     ("replication", &["activation", "api", "storage"]),
     ("transport", &["storage"]),
+    // Associations of other interfaces, forwarded
+    ("gateway", &["activation", "dcerpc", "discovery", "transport"]),
     // What administrators see: formatting, without I/O
     ("admin", &["activation", "api"]),
     // L3: shipped programs and libraries
     ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
     ("quorate-client-c", &["activation", "client"]),
-    ("host", &["activation", "admin", "api", "dcerpc", "discovery", "machine", "replication", "storage", "transport"]),
+    (
+        "host",
+        &[
+            "activation",
+            "admin",
+            "api",
+            "dcerpc",
+            "discovery",
+            "gateway",
+            "machine",
+            "replication",
+            "storage",
+            "transport",
+        ],
+    ),
     ("publisher", &["activation", "api", "storage", "transport"]),
     (
         "quorate",
@@ -38,6 +54,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "storage",
             "machine",
             "discovery",
+            "gateway",
             "replication",
             "transport",
             "client",
@@ -226,6 +243,10 @@ mod tests {
             ("activation", "replication", None, false),
             ("storage", "host", Some(Build), false),
             ("host", "client", None, false),
+            ("host", "gateway", None, true),
+            ("gateway", "transport", None, true),
+            ("gateway", "replication", None, false),
+            ("client", "gateway", None, false),
             ("machine", "storage", None, false),
             ("discovery", "activation", None, true),
             ("discovery", "storage", None, false),

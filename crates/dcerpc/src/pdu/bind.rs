@@ -6,11 +6,11 @@ use super::octets::{ByteOrder, Reader, Truncated};
 use super::{HEADER_BYTES, Kind, VERSION, VERSION_MINOR, WHOLE, bind_ack_bytes_max, close_fragment, open_fragment};
 
 /// An interface or a transfer syntax: UUID and version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SyntaxId {
-    pub(crate) uuid: Uuid,
-    pub(crate) major: u16,
-    pub(crate) minor: u16,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SyntaxId {
+    pub uuid: Uuid,
+    pub major: u16,
+    pub minor: u16,
 }
 
 /// NDR 2.0, the only transfer syntax that is supported.
@@ -180,6 +180,50 @@ pub(crate) fn encode_bind(call_id: u32, fragment_bytes: u16, interface: SyntaxId
     output
 }
 
+/// The answer to one proposed context, as a server sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextAnswer {
+    /// 0 accepted, 1 user rejection, 2 provider rejection, 3 bind-time feature negotiation.
+    pub result: u16,
+    /// Reason of a rejection, or the accepted bits of feature negotiation.
+    pub reason: u16,
+    /// The accepted transfer syntax; zeros with a rejection.
+    pub syntax: SyntaxId,
+}
+
+/// Body of bind_ack and of alter_context_resp.
+pub(crate) struct AckBody<'a> {
+    pub(crate) receive_bytes: u16,
+    pub(crate) group: u32,
+    pub(crate) result_count: u8,
+    results: Reader<'a>,
+}
+
+impl<'a> AckBody<'a> {
+    pub(crate) fn decode(body: &'a [u8], order: ByteOrder) -> Result<Self, Truncated> {
+        let mut reader = Reader::new(body, order);
+        reader.take(2)?;
+        let receive_bytes = reader.u16()?;
+        let group = reader.u32()?;
+        let address_bytes = usize::from(reader.u16()?);
+        reader.take(address_bytes)?;
+        // Padding to four bytes, counted from the start of the PDU; the header's length is a multiple of four.
+        reader.take((body.len() - reader.rest().len()).wrapping_neg() % 4)?;
+        let result_count = reader.u8()?;
+        reader.take(3)?;
+        Ok(Self { receive_bytes, group, result_count, results: reader })
+    }
+
+    /// The answers, in the order of the proposed contexts.
+    pub(crate) fn results(&self) -> impl Iterator<Item = Result<ContextAnswer, Truncated>> + use<'a> {
+        let mut reader = self.results;
+        (0..self.result_count).map(move |_| {
+            let (result, reason) = (reader.u16()?, reader.u16()?);
+            Ok(ContextAnswer { result, reason, syntax: SyntaxId::decode(&mut reader)? })
+        })
+    }
+}
+
 /// The fields that a client needs of a bind_ack that answers its one context.
 pub(crate) struct Ack {
     pub(crate) receive_bytes: u16,
@@ -191,20 +235,11 @@ pub(crate) struct Ack {
 
 impl Ack {
     pub(crate) fn decode(body: &[u8], order: ByteOrder) -> Result<Self, Truncated> {
-        let mut reader = Reader::new(body, order);
-        reader.take(2)?;
-        let receive_bytes = reader.u16()?;
-        reader.take(4)?;
-        let address_bytes = usize::from(reader.u16()?);
-        reader.take(address_bytes)?;
-        // Padding to four bytes, counted from the start of the PDU; the header's length is a multiple of four.
-        reader.take((body.len() - reader.rest().len()).wrapping_neg() % 4)?;
-        let result_count = reader.u8()?;
-        reader.take(3)?;
-        let result = reader.u16()?;
-        let reason = reader.u16()?;
+        let ack = AckBody::decode(body, order)?;
+        let mut reader = ack.results;
+        let (result, reason) = (reader.u16()?, reader.u16()?);
         let syntax = SyntaxId::decode(&mut reader)?;
-        Ok(Self { receive_bytes, result_count, result, reason, syntax })
+        Ok(Self { receive_bytes: ack.receive_bytes, result_count: ack.result_count, result, reason, syntax })
     }
 }
 

@@ -9,7 +9,8 @@ pub(crate) mod octets;
 
 use octets::ByteOrder;
 
-pub(crate) const HEADER_BYTES: usize = 16;
+/// Length of that header, in bytes.
+pub const HEADER_BYTES: usize = 16;
 /// Length of the header of a request without object UUID, and of a response, in bytes.
 pub(crate) const CALL_HEADER_BYTES: usize = HEADER_BYTES + 8;
 /// The stub in every fragment except the last has a length that is a multiple of this (C706 section 12.6.4).
@@ -32,7 +33,7 @@ pub(crate) const fn bind_ack_bytes_max(contexts: usize) -> usize {
 
 /// PDU types of the connection-oriented protocol (C706 section 12.6.4; MS-RPCE section 2.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     Request,
     Response,
     Fault,
@@ -44,6 +45,7 @@ pub(crate) enum Kind {
     Shutdown,
     CoCancel,
     Orphaned,
+    /// Any other number, as received; 16 (auth3) among them.
     Unknown(u8),
 }
 
@@ -85,17 +87,23 @@ impl Kind {
 
 /// The fields with which every PDU begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Header {
-    pub(crate) version: u8,
-    pub(crate) version_minor: u8,
-    pub(crate) kind: Kind,
-    pub(crate) flags: u8,
-    pub(crate) order: ByteOrder,
+pub struct Header {
+    /// Major version of the protocol; 5.
+    pub version: u8,
+    /// Minor version of the protocol; 0 or 1.
+    pub version_minor: u8,
+    /// PDU type.
+    pub kind: Kind,
+    /// PFC flags, as received.
+    pub flags: u8,
+    /// Byte order of the integers in the PDU.
+    pub order: ByteOrder,
     /// Length of the whole fragment including this header, as the sender states it.
-    pub(crate) fragment_bytes: u16,
+    pub fragment_bytes: u16,
     /// Length of the authentication value without its 8-byte prefix.
-    pub(crate) auth_bytes: u16,
-    pub(crate) call_id: u32,
+    pub auth_bytes: u16,
+    /// Number of the call.
+    pub call_id: u32,
 }
 
 impl Header {
@@ -117,6 +125,16 @@ impl Header {
 
     pub(crate) fn is_whole(&self) -> bool {
         self.flags & WHOLE == WHOLE
+    }
+
+    /// Whether this is the first fragment of its call.
+    pub fn is_first(&self) -> bool {
+        self.flags & FIRST_FRAGMENT != 0
+    }
+
+    /// Whether this is the last fragment of its call.
+    pub fn is_last(&self) -> bool {
+        self.flags & LAST_FRAGMENT != 0
     }
 }
 

@@ -269,6 +269,14 @@ impl Finder {
     /// # Errors
     /// [`FindError::NoAddress`] where there are none.
     pub async fn addresses(&self, name: &DnsName) -> Result<Vec<IpAddr>, FindError> {
+        self.addresses_with_ttl(name).await.map(|(addresses, _)| addresses)
+    }
+
+    /// The addresses of a name, as [`Finder::addresses`], and the shortest time to live of their records in seconds.
+    ///
+    /// # Errors
+    /// [`FindError::NoAddress`] where there are none.
+    pub async fn addresses_with_ttl(&self, name: &DnsName) -> Result<(Vec<IpAddr>, u32), FindError> {
         let asked = question(name)?;
         let resolvers = self.resolvers()?;
         let answer = resolvers.ask(|resolver| {
@@ -279,7 +287,8 @@ impl Finder {
             FindError::NoRecord { names } => FindError::NoAddress { targets: names },
             other => other,
         })?;
-        Ok(interleave(answer.iter().take(2 * ADDRESSES_MAX)))
+        let ttl_seconds = answer.as_lookup().answers().iter().map(|record| record.ttl).min().unwrap_or_default();
+        Ok((interleave(answer.iter().take(2 * ADDRESSES_MAX)), ttl_seconds))
     }
 
     /// A fixed host with its addresses. A short name is looked up in each domain of the search list, and then as it
