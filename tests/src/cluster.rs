@@ -228,17 +228,22 @@ impl Cluster {
 
     /// Installs catalog and keys, and activates the nodes with files that go to the publisher and back.
     pub async fn activate(&self) {
-        let [publisher, signed] = ["publisher", "catalog.signed"].map(|name| self.path(name));
+        self.activate_by(&self.path("publisher")).await;
+    }
+
+    /// As [`Self::activate`], by the publisher in this folder, which may be another cluster's.
+    pub async fn activate_by(&self, publisher: &Path) {
+        let signed = self.path("catalog.signed");
         let quorate = &self.quorate;
-        let sign = words!["publisher", "catalog", "sign", "--dir", &publisher, CATALOG, "--out", &signed, "--force"];
+        let sign = words!["publisher", "catalog", "sign", "--dir", publisher, CATALOG, "--out", &signed, "--force"];
         let fingerprint = text(&quorate.json(sign).await, "/fingerprint");
         self.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
         for group in GROUPS {
-            let issue = words!["publisher", "key", "issue", "--dir", &publisher, "--group", group];
+            let issue = words!["publisher", "key", "issue", "--dir", publisher, "--group", group];
             let key = text(&quorate.json(issue).await, "/key");
             self.administrate(1, &words!["key", "install", &key, "--yes"]).await;
         }
-        self.activate_members(1).await;
+        self.activate_members_by(publisher, 1).await;
     }
 
     /// Path of a file or folder in the cluster's folder.
@@ -329,10 +334,13 @@ impl Cluster {
 
     /// Activates all members that are not activated yet, with files that go to the publisher and back.
     pub async fn activate_members(&self, via: u64) {
-        let publisher = self.path("publisher");
+        self.activate_members_by(&self.path("publisher"), via).await;
+    }
+
+    async fn activate_members_by(&self, publisher: &Path, via: u64) {
         let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.path(name));
         self.administrate(via, &words!["key", "activate", "--offline", &request, "--force"]).await;
-        let mut exchange = words!["publisher", "activate", "--dir", &publisher, "--request", &request].to_vec();
+        let mut exchange = words!["publisher", "activate", "--dir", publisher, "--request", &request].to_vec();
         exchange.extend(words!["--out", &answer, "--force"]);
         self.quorate.json(exchange).await;
         self.administrate(via, &words!["key", "activate", "--answer", &answer]).await;

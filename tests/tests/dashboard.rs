@@ -18,7 +18,7 @@ const DASHBOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/
 const PRODUCT: &str = "server-standard-2";
 
 /// Series that the dashboard does not show, because another panel shows the same information.
-const UNUSED: [&str; 9] = [
+const UNUSED: [&str; 20] = [
     // Alerts use these two, to stay silent about drained nodes.
     "quorate_raft_peer_drained",
     "quorate_raft_members_drained",
@@ -35,6 +35,18 @@ const UNUSED: [&str; 9] = [
     "quorate_cache_limit",
     // These are counted among the refusals, as 0xC004F039.
     "quorate_raft_proposals_failed_total",
+    // The gateway's series exist only where upstreams are configured; `quorate gateway status` shows them.
+    "quorate_gateway_upstream_healthy",
+    "quorate_gateway_upstream_preferred",
+    "quorate_gateway_associations_open",
+    "quorate_gateway_associations_total",
+    "quorate_gateway_ended_total",
+    "quorate_gateway_requests_total",
+    "quorate_gateway_failures_total",
+    "quorate_gateway_bytes_total",
+    "quorate_gateway_bind_seconds",
+    "quorate_gateway_mirrored_total",
+    "quorate_gateway_last_request_age_seconds",
 ];
 
 fn dashboard() -> Value {

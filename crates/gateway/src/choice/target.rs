@@ -33,6 +33,16 @@ impl Rank {
         Self { srv_priority: priority, srv_weight: Reverse(weight), ..self }
     }
 
+    /// The configured priority.
+    pub fn priority(self) -> u16 {
+        self.priority
+    }
+
+    /// The configured weight.
+    pub fn weight(self) -> u16 {
+        self.weight.0
+    }
+
     /// Whether an administrator prefers this upstream.
     pub fn is_manual(self) -> bool {
         self.is_manual.0
