@@ -97,7 +97,7 @@ pub(crate) async fn serve(
                 }
                 Whose::Ours => received = undecided.take().unwrap_or_default(),
                 Whose::Forwarded(route, bind) => {
-                    let accepted = Accepted { stream, client, bind, activity: slot.activity() };
+                    let accepted = Accepted { stream, client, bind, activity: slot.activity().clone() };
                     tokio::select! {
                         () = forwarding.forward(route, accepted, stopping) => {}
                         () = slot.evicted() => {}

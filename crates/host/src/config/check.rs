@@ -17,6 +17,7 @@ impl Config {
         }
         let sections = [
             self.clients.too_small(),
+            self.gateway.too_small(),
             self.peers.too_small(),
             self.admin.too_small(),
             self.metrics.too_small(),

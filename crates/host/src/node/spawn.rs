@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     credentials::{
         follow::{follow_certificates, take_note},
+        identity::Source,
         issuing::Issuer,
         registered::Registered,
     },
