@@ -128,8 +128,9 @@ pub fn group(addresses: &[SocketAddr]) -> Group {
     Group { upstreams, ..Group::default() }
 }
 
-pub fn timeouts() -> Timeouts {
-    Timeouts { bind: Duration::from_millis(500), ..Timeouts::default() }
+/// The default deadlines, with a short one for an upstream that does not answer a bind.
+pub fn hasty() -> Timeouts {
+    Timeouts { bind: Duration::from_secs(1), ..Timeouts::default() }
 }
 
 pub fn settings(group: Group, timeouts: Timeouts) -> Settings {
@@ -148,7 +149,7 @@ pub struct Bed {
 
 impl Bed {
     pub async fn new(group: Group) -> Self {
-        Self::with(listen().await, group, timeouts(), true).await
+        Self::with(listen().await, group, Timeouts::default(), true).await
     }
 
     /// `runs`: with probes and mirrors.
