@@ -26,7 +26,7 @@ use crate::{
         upstreams::Counters,
     },
     failure::Failure,
-    limits::READ_BYTES,
+    limits::{CLOSE_TIMEOUT, READ_BYTES},
     mirror::tap::Tap,
     settings::{GroupName, Timeouts},
 };
@@ -281,7 +281,8 @@ impl Forwarding {
             self.inner.state().bound(&id, None, took);
             return;
         };
-        let accepted = self.proposed.interfaces.iter().zip(&ack.answers).find(|(_, answer)| answer.result == 0);
+        let interfaces = std::mem::take(&mut self.proposed.interfaces);
+        let accepted = interfaces.iter().zip(&ack.answers).find(|(_, answer)| answer.result == 0);
         let accepted = accepted.map(|(interface, _)| *interface);
         let is_mirrored = {
             let mut state = self.inner.state();
@@ -418,13 +419,19 @@ impl Forwarding {
     /// Writes what waits for sides that still take it, and closes.
     async fn close(mut self, ending: Ending) -> Ending {
         self.record.end.ending = ending;
-        let takes = |side| ending != Ending::Slow(side);
-        if takes(Side::Client) && ending != Ending::ClientGone {
-            let _slow = timeout(self.timeouts.pdu, self.client.finish()).await;
-        }
-        if let Some(upstream) = self.upstream.as_mut().filter(|_| takes(Side::Upstream)) {
-            let _slow = timeout(self.timeouts.pdu, upstream.finish()).await;
-        }
+        let writes = |side| ending != Ending::Slow(side) && (side, ending) != (Side::Client, Ending::ClientGone);
+        let limit = if ending == Ending::Stopped { CLOSE_TIMEOUT } else { self.timeouts.pdu };
+        let client = async {
+            if writes(Side::Client) {
+                let _slow = timeout(limit, self.client.finish()).await;
+            }
+        };
+        let upstream = async {
+            if let Some(upstream) = self.upstream.as_mut().filter(|_| writes(Side::Upstream)) {
+                let _slow = timeout(limit, upstream.finish()).await;
+            }
+        };
+        tokio::join!(client, upstream);
         ending
     }
 }
