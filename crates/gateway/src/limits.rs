@@ -41,8 +41,11 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Default of the longest time for one whole PDU, in either direction.
 pub const PDU_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long associations with outstanding calls stay open when the node stops.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long associations with outstanding calls stay open when the node stops; with [`CLOSE_TIMEOUT`] at most 5 s.
+pub const STOP_TIMEOUT: Duration = Duration::from_millis(4_500);
+
+/// How long the last bytes for a side may take when the node stops.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Outstanding calls of one association that are known by number; further ones are only counted.
 pub const CALLS_MAX: usize = 64;
@@ -108,6 +111,7 @@ pub const ISSUED_GROUPS_MAX: usize = 65_536;
 pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 
 const _: () = {
+    assert!(STOP_TIMEOUT.as_millis() + CLOSE_TIMEOUT.as_millis() <= 5_000);
     assert!(MIRROR_ASSOCIATION_BYTES_MAX < MIRROR_BYTES_MAX);
     assert!(PROBE_JITTER.as_millis() < PROBE_INTERVAL.as_millis());
     assert!(PROBE_RETRY.as_millis() < PROBE_INTERVAL.as_millis());

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -26,7 +26,7 @@ use crate::{
         upstreams::Counters,
     },
     failure::Failure,
-    limits::READ_BYTES,
+    limits::{CLOSE_TIMEOUT, READ_BYTES},
     mirror::tap::Tap,
     settings::{GroupName, Timeouts},
 };
@@ -151,7 +151,7 @@ impl Forwarding {
     async fn run(mut self, first: Step, mut stopping: watch::Receiver<bool>) -> Ending {
         let mut step = first;
         let mut is_stopping = false;
-        let mut timer = Box::pin(sleep_until(Instant::now()));
+        let mut timer = Box::pin(sleep_until(Instant::now() + self.timeouts.connect));
         loop {
             if let Some((candidate, failure)) = step.failed.take()
                 && let Some(upstream) = self.candidates.get(candidate)
@@ -203,23 +203,29 @@ impl Forwarding {
         let Some(id) = self.candidates.get(candidate) else {
             return self.machine.take(Event::Failed(Failure::Connect), self.inner.now());
         };
+        let (inner, id) = (Arc::clone(&self.inner), id.clone());
         self.record.end.upstream = Some(id.address.clone());
-        self.set_timer(timer);
-        tokio::select! {
-            connected = self.inner.connect(id, self.timeouts.connect) => {
-                let event = match connected {
+        let mut connecting = pin!(inner.connect(&id, self.timeouts.connect));
+        loop {
+            self.set_timer(timer);
+            let event = tokio::select! {
+                connected = &mut connecting => match connected {
                     Ok(stream) => {
                         self.upstream = Some(Link::new(stream));
                         Event::Connected
                     }
                     Err(failure) => Event::Failed(failure),
-                };
-                self.machine.take(event, self.inner.now())
-            }
-            () = timer.as_mut() => self.machine.take(Event::Time, self.inner.now()),
-            () = stopped(stopping), if !*is_stopping => {
-                *is_stopping = true;
-                self.machine.take(Event::Stopping, self.inner.now())
+                },
+                () = timer.as_mut() => Event::Time,
+                () = stopped(stopping), if !*is_stopping => {
+                    *is_stopping = true;
+                    Event::Stopping
+                }
+            };
+            let step = self.machine.take(event, inner.now());
+            // The timer may have been set for an earlier deadline than this attempt's.
+            if step.action != Action::Nothing {
+                return step;
             }
         }
     }
@@ -275,7 +281,8 @@ impl Forwarding {
             self.inner.state().bound(&id, None, took);
             return;
         };
-        let accepted = self.proposed.interfaces.iter().zip(&ack.answers).find(|(_, answer)| answer.result == 0);
+        let interfaces = std::mem::take(&mut self.proposed.interfaces);
+        let accepted = interfaces.iter().zip(&ack.answers).find(|(_, answer)| answer.result == 0);
         let accepted = accepted.map(|(interface, _)| *interface);
         let is_mirrored = {
             let mut state = self.inner.state();
@@ -412,13 +419,19 @@ impl Forwarding {
     /// Writes what waits for sides that still take it, and closes.
     async fn close(mut self, ending: Ending) -> Ending {
         self.record.end.ending = ending;
-        let takes = |side| ending != Ending::Slow(side);
-        if takes(Side::Client) && ending != Ending::ClientGone {
-            let _slow = timeout(self.timeouts.pdu, self.client.finish()).await;
-        }
-        if let Some(upstream) = self.upstream.as_mut().filter(|_| takes(Side::Upstream)) {
-            let _slow = timeout(self.timeouts.pdu, upstream.finish()).await;
-        }
+        let writes = |side| ending != Ending::Slow(side) && (side, ending) != (Side::Client, Ending::ClientGone);
+        let limit = if ending == Ending::Stopped { CLOSE_TIMEOUT } else { self.timeouts.pdu };
+        let client = async {
+            if writes(Side::Client) {
+                let _slow = timeout(limit, self.client.finish()).await;
+            }
+        };
+        let upstream = async {
+            if let Some(upstream) = self.upstream.as_mut().filter(|_| writes(Side::Upstream)) {
+                let _slow = timeout(limit, upstream.finish()).await;
+            }
+        };
+        tokio::join!(client, upstream);
         ending
     }
 }

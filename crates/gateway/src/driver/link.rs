@@ -135,7 +135,10 @@ mod tests {
         let mut taken = 0;
         let mut buffer = vec![0; 64 * 1024];
         while taken < sent {
-            far.readable().await.unwrap();
+            tokio::select! {
+                ready = far.readable() => ready.unwrap(),
+                ready = link.stream.writable(), if link.is_stalled() => ready.unwrap(),
+            }
             if let Ok(length) = far.try_read(&mut buffer) {
                 taken += length;
             }

@@ -95,7 +95,7 @@ mod tests {
         let name: DnsName = "_svc._tcp.example.test".parse().unwrap();
         let (mut names, now) = (SrvNames::default(), Duration::from_secs(9));
         names.keep([name.clone()]);
-        assert_eq!(names.begin(now), [name.clone()]);
+        assert_eq!(names.begin(now), std::slice::from_ref(&name));
         assert!(names.begin(now).is_empty(), "one lookup at a time");
         assert!(names.ended(&name, found(&["b.test", "a.test", "b.test"]), now));
         assert_eq!(names.targets(&name).len(), 2);

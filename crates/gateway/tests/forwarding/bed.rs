@@ -31,7 +31,7 @@ use crate::pdus::{
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// A listener outside the range from which connections take their ports.
-pub async fn listen() -> TcpListener {
+pub(crate) async fn listen() -> TcpListener {
     let first = 20_000 + u16::try_from(std::process::id() % 97).unwrap() * 120;
     loop {
         let port = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed) % 120;
@@ -42,7 +42,7 @@ pub async fn listen() -> TcpListener {
 }
 
 /// Waits until `condition` holds.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let ends = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < ends, "not before the deadline: {what}");
@@ -52,13 +52,13 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// What the gateway told.
 #[derive(Default)]
-pub struct Seen {
-    pub ended: Mutex<Vec<AssociationEnd>>,
-    pub failures: Mutex<Vec<(UpstreamId, Failure)>>,
-    pub states: Mutex<Vec<(UpstreamId, State, Option<Failure>)>>,
-    pub loops: Mutex<Vec<UpstreamId>>,
-    pub mirrored: Mutex<BTreeMap<&'static str, u64>>,
-    pub probes: Mutex<u64>,
+pub(crate) struct Seen {
+    pub(crate) ended: Mutex<Vec<AssociationEnd>>,
+    pub(crate) failures: Mutex<Vec<(UpstreamId, Failure)>>,
+    pub(crate) states: Mutex<Vec<(UpstreamId, State, Option<Failure>)>>,
+    pub(crate) loops: Mutex<Vec<UpstreamId>>,
+    pub(crate) mirrored: Mutex<BTreeMap<&'static str, u64>>,
+    pub(crate) probes: Mutex<u64>,
 }
 
 impl Observer for Seen {
@@ -89,20 +89,20 @@ impl Observer for Seen {
 }
 
 impl Seen {
-    pub fn failure_kinds(&self) -> Vec<Failure> {
+    pub(crate) fn failure_kinds(&self) -> Vec<Failure> {
         self.failures.lock().unwrap().iter().map(|(_, failure)| *failure).collect()
     }
 
-    pub fn mirror_count(&self, name: &str) -> u64 {
+    pub(crate) fn mirror_count(&self, name: &str) -> u64 {
         self.mirrored.lock().unwrap().get(name).copied().unwrap_or_default()
     }
 }
 
 /// Names that tests change.
 #[derive(Default)]
-pub struct Zone {
-    pub hosts: Mutex<BTreeMap<String, IpAddr>>,
-    pub services: Mutex<Vec<Srv>>,
+pub(crate) struct Zone {
+    pub(crate) hosts: Mutex<BTreeMap<String, IpAddr>>,
+    pub(crate) services: Mutex<Vec<Srv>>,
 }
 
 impl Names for Zone {
@@ -118,41 +118,42 @@ impl Names for Zone {
     }
 }
 
-pub fn upstream(address: impl ToString, priority: u16) -> Upstream {
+pub(crate) fn upstream(address: impl ToString, priority: u16) -> Upstream {
     Upstream { address: address.to_string().parse().unwrap(), priority, weight: 0, is_drained: false }
 }
 
 /// One group with these upstreams, the first preferred.
-pub fn group(addresses: &[SocketAddr]) -> Group {
+pub(crate) fn group(addresses: &[SocketAddr]) -> Group {
     let upstreams = (0..).zip(addresses).map(|(priority, address)| upstream(address, priority)).collect();
     Group { upstreams, ..Group::default() }
 }
 
-pub fn timeouts() -> Timeouts {
-    Timeouts { bind: Duration::from_millis(500), ..Timeouts::default() }
+/// The default deadlines, with a short one for an upstream that does not answer a bind.
+pub(crate) fn hasty() -> Timeouts {
+    Timeouts { bind: Duration::from_secs(1), ..Timeouts::default() }
 }
 
-pub fn settings(group: Group, timeouts: Timeouts) -> Settings {
+pub(crate) fn settings(group: Group, timeouts: Timeouts) -> Settings {
     Settings::new(BTreeMap::from([(GroupName::default_group(), group)]), None, timeouts, &BTreeSet::new()).unwrap()
 }
 
 /// A gateway that serves a port.
-pub struct Bed {
-    pub gateway: Gateway,
-    pub port: SocketAddr,
-    pub seen: Arc<Seen>,
-    pub zone: Arc<Zone>,
-    pub stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+pub(crate) struct Bed {
+    pub(crate) gateway: Gateway,
+    pub(crate) port: SocketAddr,
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) zone: Arc<Zone>,
+    pub(crate) stop: watch::Sender<bool>,
+    _tasks: JoinSet<()>,
 }
 
 impl Bed {
-    pub async fn new(group: Group) -> Self {
-        Self::with(listen().await, group, timeouts(), true).await
+    pub(crate) async fn new(group: Group) -> Self {
+        Self::with(listen().await, group, Timeouts::default(), true).await
     }
 
     /// `runs`: with probes and mirrors.
-    pub async fn with(listener: TcpListener, group: Group, timeouts: Timeouts, runs: bool) -> Self {
+    pub(crate) async fn with(listener: TcpListener, group: Group, timeouts: Timeouts, runs: bool) -> Self {
         let (seen, zone) = (Arc::new(Seen::default()), Arc::new(Zone::default()));
         let environment = Environment {
             names: zone.clone(),
@@ -170,20 +171,20 @@ impl Bed {
             tasks.spawn(async move { gateway.run(stopping).await });
         }
         tasks.spawn(serve(listener, gateway.clone(), stopping));
-        Self { gateway, port, seen, zone, stop, tasks }
+        Self { gateway, port, seen, zone, stop, _tasks: tasks }
     }
 
-    pub async fn client(&self) -> TcpStream {
+    pub(crate) async fn client(&self) -> TcpStream {
         TcpStream::connect(self.port).await.unwrap()
     }
 
-    pub fn state_of(&self, address: SocketAddr) -> State {
+    pub(crate) fn state_of(&self, address: SocketAddr) -> State {
         let status = self.gateway.status();
         let found = status.upstreams.iter().find(|upstream| upstream.id.address == address.into());
         found.map_or(State::Unknown, |upstream| upstream.state)
     }
 
-    pub async fn healthy(&self, addresses: &[SocketAddr]) {
+    pub(crate) async fn healthy(&self, addresses: &[SocketAddr]) {
         until("the upstreams are healthy", || addresses.iter().all(|of| self.state_of(*of) == State::Healthy)).await;
     }
 }
@@ -214,23 +215,22 @@ async fn serve(listener: TcpListener, gateway: Gateway, stopping: watch::Receive
 }
 
 /// An upstream that answers everything, and notes what it received. Probes are told by their large call numbers.
-pub struct Server {
-    pub address: SocketAddr,
-    /// Group number in its bind_acks.
-    pub group: u32,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     /// All bytes of each connection of a client.
-    pub received: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub(crate) received: Arc<Mutex<Vec<Vec<u8>>>>,
     /// Stubs of all requests.
-    pub stubs: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub(crate) stubs: Arc<Mutex<Vec<Vec<u8>>>>,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(listen().await, 1)
     }
 
-    pub fn on(listener: TcpListener, group: u32) -> Self {
+    /// Serves `listener`, with this association group in its bind_acks.
+    pub(crate) fn on(listener: TcpListener, group: u32) -> Self {
         let address = listener.local_addr().unwrap();
         let (received, stubs) = (Arc::<Mutex<Vec<Vec<u8>>>>::default(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
         let mut tasks = JoinSet::new();
@@ -241,10 +241,10 @@ impl Server {
                 connections.spawn(answer_all(stream, group, Arc::clone(&all), Arc::clone(&noted)));
             }
         });
-        Self { address, group, received, stubs, _tasks: tasks }
+        Self { address, received, stubs, _tasks: tasks }
     }
 
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.stubs.lock().unwrap().len()
     }
 }
@@ -289,13 +289,13 @@ async fn read_pdu_or_end(stream: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 /// An upstream whose connections do what a test says. Probes are answered like clients.
-pub struct Scripted {
-    pub address: SocketAddr,
+pub(crate) struct Scripted {
+    pub(crate) address: SocketAddr,
     tasks: JoinSet<()>,
 }
 
 impl Scripted {
-    pub async fn new<F: Future<Output = ()> + Send + 'static>(
+    pub(crate) async fn new<F: Future<Output = ()> + Send + 'static>(
         script: impl Fn(TcpStream) -> F + Send + 'static,
     ) -> Self {
         let listener = listen().await;
@@ -311,7 +311,7 @@ impl Scripted {
     }
 
     /// Ends it with all its connections.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.tasks.shutdown().await;
     }
 }

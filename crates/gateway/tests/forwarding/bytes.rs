@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gateway::Timeouts;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    bed::{Bed, Scripted, group, timeouts},
+    bed::{Bed, Scripted, group},
     pdus::{
         ALTER, ALTER_RESPONSE, AUTH3, BIND, BIND_ACK, CO_CANCEL, DEADLINE, FAULT, Order, REQUEST, RESPONSE, ack_of,
         bind_of, pdu_of,
@@ -88,7 +89,8 @@ async fn write(stream: &mut TcpStream, random: &mut StdRng, bytes: &[u8]) {
 
 async fn expect(stream: &mut TcpStream, seed: u64, bytes: &[u8]) {
     let mut read = vec![0; bytes.len()];
-    timeout(DEADLINE, stream.read_exact(&mut read)).await.expect("bytes before the deadline").unwrap();
+    let whole = timeout(DEADLINE, stream.read_exact(&mut read)).await.expect("bytes before the deadline");
+    assert!(whole.is_ok(), "sequence {seed}: the connection ended: {whole:?}");
     assert!(read == bytes, "sequence {seed}: other bytes arrived");
 }
 
@@ -114,7 +116,8 @@ async fn g1_a_thousand_random_sequences_of_pdus_pass_unchanged_in_both_direction
                 }
             })
             .await;
-            let bed = Bed::with(crate::bed::listen().await, group(&[upstream.address]), timeouts(), false).await;
+            let bed =
+                Bed::with(crate::bed::listen().await, group(&[upstream.address]), Timeouts::default(), false).await;
             for number in 0..125 {
                 let this = lane * 1000 + number;
                 *seed.lock().await = this;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use gateway::{Ending, Failure, State};
+use gateway::{Ending, Failure, State, Timeouts};
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    bed::{Bed, Scripted, Server, group, listen, timeouts, until},
+    bed::{Bed, Scripted, Server, group, listen, until},
     pdus::{
         BIND, BIND_ACK, BIND_NAK, DEADLINE, Order, ack_of, bind, bind_on, call, call_id, kind, read_pdu, request,
         response,
@@ -78,7 +78,7 @@ async fn g2_an_upstream_that_is_killed_at_any_stage_costs_one_attempt_and_no_req
         let mut first =
             Scripted::new(move |stream| serve_until(stage, stream, Arc::clone(&noted), reached.clone())).await;
         let second = Server::new().await;
-        let bed = Bed::with(listen().await, group(&[first.address, second.address]), timeouts(), false).await;
+        let bed = Bed::with(listen().await, group(&[first.address, second.address]), Timeouts::default(), false).await;
 
         // Longer than a read, so that the middle of a fragment is reached.
         let stub = |attempt: u8| vec![attempt; 40_000];
@@ -134,7 +134,7 @@ async fn g4_a_client_whose_associations_all_fail_takes_no_upstream_out() {
 #[tokio::test]
 async fn g2_an_association_group_goes_to_the_upstream_that_issued_it() {
     let (first, second) = (Server::on(listen().await, 71), Server::on(listen().await, 72));
-    let bed = Bed::with(listen().await, group(&[first.address, second.address]), timeouts(), false).await;
+    let bed = Bed::with(listen().await, group(&[first.address, second.address]), Timeouts::default(), false).await;
     let name = gateway::GroupName::default_group();
     bed.gateway.set_preferred(&name, Some(second.address.into()));
     let mut client = bed.client().await;
@@ -163,7 +163,7 @@ async fn g2_a_refusal_of_every_upstream_reaches_the_client() {
         })
     };
     let (first, second) = (refusing(1).await, refusing(2).await);
-    let bed = Bed::with(listen().await, group(&[first.address, second.address]), timeouts(), false).await;
+    let bed = Bed::with(listen().await, group(&[first.address, second.address]), Timeouts::default(), false).await;
     let mut client = bed.client().await;
     let answer = bind_on(&mut client, &bind()).await.unwrap();
     assert_eq!((kind(&answer), answer[16]), (BIND_NAK, 2));
@@ -190,7 +190,7 @@ async fn a_stopping_node_closes_idle_associations_and_lets_calls_finish() {
         }
     })
     .await;
-    let bed = Bed::with(listen().await, group(&[upstream.address]), timeouts(), false).await;
+    let bed = Bed::with(listen().await, group(&[upstream.address]), Timeouts::default(), false).await;
     let (mut idle, mut busy) = (bed.client().await, bed.client().await);
     bind_on(&mut idle, &bind()).await.unwrap();
     bind_on(&mut busy, &bind()).await.unwrap();

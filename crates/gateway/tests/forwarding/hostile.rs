@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::{Ending, Failure, State, Timeouts};
+use gateway::{Ending, Failure, GroupName, State, Timeouts};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    bed::{Bed, Scripted, Server, group, listen, timeouts, until},
+    bed::{Bed, Scripted, Server, group, hasty, listen, until},
     pdus::{BIND_ACK, DEADLINE, Order, ack_of, bind, bind_on, call, call_id, kind, nak, read_pdu, request, response},
 };
 
@@ -89,7 +89,9 @@ async fn g4_every_hostile_upstream_is_passed_over_and_taken_out_by_its_probes() 
 async fn passed_over(how: Hostility, expected: Failure) {
     let hostile = Scripted::new(move |stream| misbehave(how, stream)).await;
     let server = Server::new().await;
-    let bed = Bed::new(group(&[hostile.address, server.address])).await;
+    let bed = Bed::with(listen().await, group(&[hostile.address, server.address]), hasty(), true).await;
+    // Otherwise it comes after the healthy one as soon as that was probed.
+    bed.gateway.set_preferred(&GroupName::default_group(), Some(hostile.address.into()));
     let mut client = bed.client().await;
     assert_eq!(bind_on(&mut client, &bind()).await.as_deref().map(kind), Some(BIND_ACK), "{how:?}");
     assert_eq!(call(&mut client, 2, b"asked").await.as_deref(), Some(b"asked".as_slice()), "{how:?}");
@@ -137,7 +139,7 @@ async fn g6_a_flood_of_answers_is_held_back_and_ends_when_the_client_does_not_ta
         while stream.write_all(&answer).await.is_ok() {}
     })
     .await;
-    let timeouts = Timeouts { pdu: Duration::from_millis(400), ..timeouts() };
+    let timeouts = Timeouts { pdu: Duration::from_millis(400), ..Timeouts::default() };
     let bed = Bed::with(listen().await, group(&[flood.address]), timeouts, false).await;
     let mut client = bed.client().await;
     bind_on(&mut client, &bind()).await.unwrap();
@@ -163,7 +165,7 @@ async fn g6_an_upstream_that_drips_its_answer_ends_at_the_deadline_of_a_pdu() {
         }
     })
     .await;
-    let timeouts = Timeouts { pdu: Duration::from_millis(300), ..timeouts() };
+    let timeouts = Timeouts { pdu: Duration::from_millis(300), ..Timeouts::default() };
     let bed = Bed::with(listen().await, group(&[dripping.address]), timeouts, false).await;
     let mut client = bed.client().await;
     bind_on(&mut client, &bind()).await.unwrap();
@@ -176,7 +178,7 @@ async fn g6_an_upstream_that_drips_its_answer_ends_at_the_deadline_of_a_pdu() {
 #[tokio::test]
 async fn g6_an_idle_association_ends() {
     let server = Server::new().await;
-    let timeouts = Timeouts { idle: Duration::from_millis(200), ..timeouts() };
+    let timeouts = Timeouts { idle: Duration::from_millis(200), ..Timeouts::default() };
     let bed = Bed::with(listen().await, group(&[server.address]), timeouts, false).await;
     let mut client = bed.client().await;
     bind_on(&mut client, &bind()).await.unwrap();
@@ -188,7 +190,7 @@ async fn g6_an_idle_association_ends() {
 #[tokio::test]
 async fn a_fragment_shorter_than_its_header_ends_the_association() {
     let server = Server::new().await;
-    let bed = Bed::with(listen().await, group(&[server.address]), timeouts(), false).await;
+    let bed = Bed::with(listen().await, group(&[server.address]), Timeouts::default(), false).await;
     let mut client = bed.client().await;
     bind_on(&mut client, &bind()).await.unwrap();
     let mut short = request(2, b"");

@@ -1,5 +1,7 @@
 //! The gateway with real sockets on loopback.
 
+#![cfg(test)]
+
 mod bed;
 mod bytes;
 mod failures;

@@ -1,9 +1,7 @@
 //! Requests that go to the other upstreams as well (G5).
 
-use std::time::Instant;
-
 use gateway::{Group, State};
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, time::Instant};
 
 use crate::{
     bed::{Bed, Scripted, Server, group, listen, until},

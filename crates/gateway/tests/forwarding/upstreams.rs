@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use discovery::Srv;
-use gateway::{Failure, Group, GroupName, State, Upstream};
+use gateway::{Failure, Group, GroupName, State, Timeouts, Upstream};
 
 use crate::{
-    bed::{Bed, Scripted, Server, group, listen, settings, timeouts, until, upstream},
+    bed::{Bed, Scripted, Server, group, listen, settings, until, upstream},
     pdus::{bind, bind_on, call, read_pdu},
 };
 
@@ -47,7 +47,7 @@ async fn g9_a_drained_upstream_keeps_its_associations_and_gets_no_new_ones() {
     bind_on(&mut open, &bind()).await.unwrap();
     let mut drained = group(&[first.address, second.address]);
     drained.upstreams[0].is_drained = true;
-    bed.gateway.set_settings(settings(drained, timeouts()));
+    bed.gateway.set_settings(settings(drained, Timeouts::default()));
     assert!(call(&mut open, 2, b"asked").await.is_some());
     assert!(ask(&bed).await);
     assert_eq!((first.requests(), second.requests()), (1, 1));
@@ -105,7 +105,7 @@ async fn g11_an_srv_name_gains_and_loses_a_target() {
 async fn g8_a_gateway_that_is_its_own_upstream_is_found_and_not_used() {
     let listener = listen().await;
     let itself = listener.local_addr().unwrap();
-    let bed = Bed::with(listener, group(&[itself]), timeouts(), true).await;
+    let bed = Bed::with(listener, group(&[itself]), Timeouts::default(), true).await;
     until("the loop is found", || !bed.seen.loops.lock().unwrap().is_empty()).await;
     until("it is out", || bed.state_of(itself) == State::Failing).await;
     assert!(!ask(&bed).await);
@@ -119,8 +119,8 @@ async fn g8_two_gateways_that_name_each_other_are_found() {
     let (to_other, to_one) = (group(&[other.local_addr().unwrap()]), group(&[one.local_addr().unwrap()]));
     let addresses = (one.local_addr().unwrap(), other.local_addr().unwrap());
     // The second one has no probes of its own here: what comes back to the first one went through it.
-    let second = Bed::with(other, to_one, timeouts(), false).await;
-    let first = Bed::with(one, to_other, timeouts(), true).await;
+    let second = Bed::with(other, to_one, Timeouts::default(), false).await;
+    let first = Bed::with(one, to_other, Timeouts::default(), true).await;
     until("the loop is found", || !first.seen.loops.lock().unwrap().is_empty()).await;
     until("it is out", || first.state_of(addresses.1) == State::Failing).await;
     assert!(!ask(&first).await && !ask(&second).await);
