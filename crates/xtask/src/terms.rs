@@ -1,8 +1,9 @@
 //! Finds words that the project does not use, each with its replacement.
 //!
 //! `docs/glossary.md` has one word for one thing. The list here is short: it has the words of which every use is
-//! wrong, so that a finding never needs an exception. Of Rust files only comments and literals are read; names of
-//! items are not checked. A phrase is found also where it continues on the next line.
+//! wrong, so that a finding never needs an exception. Of Rust files only comments and literals are read, and of tests
+//! only comments, because their literals are data. Names of items are not checked. A phrase is found also where it
+//! continues on the next line.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -31,7 +32,6 @@ const TERMS: &[Term] = &[
     Term { wrong: "as wanted", right: "unchanged, up to date" },
     Term { wrong: "needs? you", right: "Degraded: N problems" },
     Term { wrong: "more may fail", right: "tolerates N failures" },
-    Term { wrong: "enough of them", right: "a majority" },
     Term { wrong: "(?:is|are) sure in", right: "fsync latency" },
     Term { wrong: "in good time", right: "the limit, with its unit" },
     Term { wrong: "as it goes", right: "if the client machines of the last 7 days renew" },
@@ -40,7 +40,7 @@ const TERMS: &[Term] = &[
     Term { wrong: "of before", right: "previous, earlier" },
     Term { wrong: "(?:is|are|was|were|be|been) let in", right: "is admitted" },
     Term { wrong: "from afar", right: "remote, remotely" },
-    Term { wrong: "vouch(?:es|ed|ing)?", right: "certify, sign" },
+    Term { wrong: "vouch(?:es|ed|ing)? for", right: "certify, sign" },
     Term { wrong: "mend(?:s|ed|ing)?", right: "fix, repair" },
     Term { wrong: "patience", right: "timeouts" },
     Term { wrong: "inquir(?:y|ies)", right: "node request, node service" },
@@ -100,7 +100,7 @@ fn wrong_terms(path: &str, text: &str) -> Vec<Finding> {
     if !ANY.is_match(text) {
         return Vec::new();
     }
-    let names = if path.ends_with(".rs") { names(text) } else { Vec::new() };
+    let names = if path.ends_with(".rs") { unread(text, is_test(path)) } else { Vec::new() };
     let mut found: Vec<_> = SEARCHES
         .iter()
         .flat_map(|(term, search)| search.find_iter(text).map(move |at| (term, at)))
@@ -122,29 +122,36 @@ fn line(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// The bytes of a Rust file that are neither comment nor literal. None where it cannot be read as Rust: all of it
-/// is then checked.
-fn names(text: &str) -> Vec<Range<usize>> {
-    let mut names = Vec::new();
-    if let Ok(stream) = TokenStream::from_str(text) {
-        collect(stream, text, &mut names);
-    }
-    names
+/// Whether a Rust file has only tests and benchmarks.
+fn is_test(path: &str) -> bool {
+    path.split('/').any(|part| matches!(part, "tests" | "benches" | "fuzz"))
 }
 
-fn collect(stream: TokenStream, text: &str, names: &mut Vec<Range<usize>>) {
+/// The bytes of a Rust file that are not read: names, and the literals too where they are data. None where the file
+/// cannot be read as Rust: all of it is then checked.
+fn unread(text: &str, literals_are_data: bool) -> Vec<Range<usize>> {
+    let mut unread = Vec::new();
+    if let Ok(stream) = TokenStream::from_str(text) {
+        collect(stream, literals_are_data, &mut |span| {
+            // A comment of documentation is read as an attribute whose parts all have the comment's position.
+            let bytes = span.byte_range();
+            if !text.get(bytes.clone()).is_some_and(|source| source.starts_with("//") || source.starts_with("/*")) {
+                unread.push(bytes);
+            }
+        });
+    }
+    unread
+}
+
+fn collect(stream: TokenStream, with_literals: bool, found: &mut impl FnMut(Span)) {
     for token in stream {
         match token {
-            TokenTree::Group(group) => collect(group.stream(), text, names),
-            // A comment of documentation is read as an attribute whose parts all have the comment's position.
-            TokenTree::Ident(name) if !is_comment(name.span(), text) => names.push(name.span().byte_range()),
-            TokenTree::Ident(_) | TokenTree::Literal(_) | TokenTree::Punct(_) => {}
+            TokenTree::Group(group) => collect(group.stream(), with_literals, found),
+            TokenTree::Ident(name) => found(name.span()),
+            TokenTree::Literal(literal) if with_literals => found(literal.span()),
+            TokenTree::Literal(_) | TokenTree::Punct(_) => {}
         }
     }
-}
-
-fn is_comment(span: Span, text: &str) -> bool {
-    text.get(span.byte_range()).is_some_and(|source| source.starts_with("//") || source.starts_with("/*"))
 }
 
 #[cfg(test)]
@@ -199,6 +206,15 @@ mod tests {
         ] {
             assert_eq!(found("a.rs", text), [""; 0], "{text}");
         }
+    }
+
+    #[test]
+    fn literals_of_tests_are_data_and_their_comments_are_read() {
+        let text = "// Nobody.\n/// Whoever.\nconst A: &str = \"nobody@example.test\";";
+        let lines = |path| wrong_terms(path, text).into_iter().map(|finding| finding.place).collect::<Vec<_>>();
+        assert_eq!(lines("tests/tests/dns.rs"), ["tests/tests/dns.rs:1", "tests/tests/dns.rs:2"]);
+        assert_eq!(lines("crates/a/tests/b.rs").len(), 2);
+        assert_eq!(lines("crates/a/src/tests.rs").len(), 3);
     }
 
     #[test]
