@@ -22,7 +22,7 @@
 //! };
 //! let present = PresentRecords { srv: Vec::new(), addresses: None };
 //! let update = difference(&desired, &present, &Neighbours::default())?;
-//! assert_eq!(update.service_name.to_string(), "_vlmcs._tcp.example.test");
+//! assert_eq!(update.service_name.to_string(), "_vlmcs._tcp.example.test.");
 //! assert_eq!(update.changes, [RecordChange::AddSrv { srv: desired.srv(), ttl_seconds: 300 }]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
