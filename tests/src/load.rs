@@ -1,4 +1,4 @@
-//! Client machines that ask as fast as they are answered, or at a fixed rate, and the answers that they received.
+//! Clients that send requests as fast as they are answered, or at a fixed rate, and the answers that they received.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,6 +1,16 @@
 //! Code generated from `proto/`: calls between nodes, calls of administrators, calls to a publisher's service,
 //! and the encoding of the log on disk.
 //!
+//! ```
+//! use api::peer::v1::StateHashRequest;
+//! use prost::Message;
+//!
+//! let request = StateHashRequest { index: 1024 };
+//! let bytes = request.encode_to_vec();
+//! assert_eq!(StateHashRequest::decode(bytes.as_slice())?, request);
+//! # Ok::<(), prost::DecodeError>(())
+//! ```
+//!
 //! Invariant: never a line of logic.
 
 #![allow(

@@ -5,6 +5,8 @@
 //! to free. There is no global state, and between two calls no thread and no open file. An error inside the library
 //! is also a result: no panic reaches the caller.
 //!
+//! `examples/editor.c` is a whole program; a test compiles it with the header and runs it with a real host.
+//!
 //! Invariant: never lets a panic reach its caller, and never keeps a pointer that was passed to a call.
 
 mod argument;

@@ -24,6 +24,24 @@
 //! # }
 //! ```
 //!
+//! A [`Client`] is a machine with its state folder: it keeps the licence and asks again when it is due.
+//!
+//! ```
+//! use client::{Client, Options};
+//! # use client::activation::{SigningKey, catalog::{Catalog, SignedCatalog}, trust::Trust};
+//!
+//! # let [root, first, second] = [1, 2, 3].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+//! # let keys = [first.verifying_key(), second.verifying_key()];
+//! # let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/catalogs/example.toml"));
+//! # let catalog = SignedCatalog::sign(&Catalog::from_toml(text)?, keys, &root);
+//! # let trust = Trust::issue(&root, keys, Some(&catalog))?;
+//! # let folder = tempfile::tempdir()?;
+//! let mut client = Client::open(folder.path(), trust, Options::default())?;
+//! client.install_key("P257E-J9HE2-3ADQ7-CQCZK-Y8M5G".parse()?, None)?;
+//! assert!(!client.status()?.is_licensed()); // in its first grace, until `activate` or `next` got an answer
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The caller provides a tokio runtime with I/O and time enabled. An unsigned reply of a host, a refusal or a fault,
 //! is only reported: it must not change the license state, because an attacker on the network path can send it.
 //!

@@ -5,6 +5,25 @@
 //! connection limits. The crate does not interpret operations; [`ndr`] has the one stub layout that Quorate's
 //! interfaces use.
 //!
+//! ```
+//! use dcerpc::{Association, AssociationGroups, ClientAssociation, ClientEvent, Event, Interface};
+//!
+//! let interface = Interface { uuid: uuid::Uuid::from_u128(1), major: 1, minor: 0, operations: 1 };
+//! let mut server = Association::new(interface, AssociationGroups::new(), 1688);
+//! let mut client = ClientAssociation::new(interface);
+//! let Some(Event::Send(bind_ack)) = server.receive(&mut client.bind().as_slice()) else { panic!("no bind_ack") };
+//! assert_eq!(client.receive(&mut bind_ack.as_slice()), Some(Ok(ClientEvent::Bound)));
+//!
+//! let request = client.request(0, b"ping")?;
+//! let Some(Event::Call(call)) = server.receive(&mut request.as_slice()) else { panic!("no call") };
+//! let response = server.respond(call.handle, &call.stub);
+//! let Some(Ok(ClientEvent::Response { stub, .. })) = client.receive(&mut response.as_slice()) else {
+//!     panic!("no response")
+//! };
+//! assert_eq!(stub, b"ping");
+//! # Ok::<(), dcerpc::RequestError>(())
+//! ```
+//!
 //! Deliberately absent: security contexts (the interface is anonymous, and its answers have their own signatures),
 //! NDR64, several transfer syntaxes, multiplexed calls, the endpoint mapper, connectionless RPC.
 //!

@@ -9,6 +9,24 @@
 //!
 //! A third, small part is **serving**: the cluster is the DNS server of its own zone ([`serve`]).
 //!
+//! ```
+//! use discovery::{Desired, Domain, Neighbours, PresentRecords, RecordChange, difference};
+//!
+//! let desired = Desired {
+//!     service: Desired::SERVICE.to_owned(),
+//!     domain: Domain { name: "example.test".parse()?, priority: 0, weight: 60 },
+//!     target: "node1.example.test".parse()?,
+//!     port: 1688,
+//!     ttl_seconds: Desired::TTL_SECONDS,
+//!     addresses: Vec::new(),
+//! };
+//! let present = PresentRecords { srv: Vec::new(), addresses: None };
+//! let update = difference(&desired, &present, &Neighbours::default())?;
+//! assert_eq!(update.service_name.to_string(), "_vlmcs._tcp.example.test.");
+//! assert_eq!(update.changes, [RecordChange::AddSrv { srv: desired.srv(), ttl_seconds: 300 }]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Signing time and randomness are parameters; deadlines use tokio's clock.
 //!
 //! Invariant: never removes or changes a record that is not the caller's own or, for a dead member, that member's

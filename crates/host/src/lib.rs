@@ -20,6 +20,18 @@
 //! | `http` | port 9688: metrics, health, console |
 //! | `tasks` | the names of all tasks and threads, and the end of the process when one panics |
 //!
+//! ```
+//! use host::{Config, Overrides};
+//!
+//! let text = "node = 1\ndata = \"/var/lib/quorate\"\n[peers]\nmembers = [\"1=node1.example.test:1689\"]\n";
+//! let config = Config::parse(text, "node.toml", &Overrides::default())?;
+//! assert_eq!(config.clients.listen.to_string(), "[::]:1688"); // the default
+//!
+//! let unknown = Config::parse("node = 1\nport = 1688\n", "node.toml", &Overrides::default());
+//! assert!(unknown.is_err_and(|error| error.to_string().contains("port: no such key")));
+//! # Ok::<(), host::ConfigError>(())
+//! ```
+//!
 //! With the feature `fault-injection` the module `simulated` offers the parts that decide on requests, for a
 //! simulation.
 //!

@@ -6,6 +6,16 @@
 //! Every call except [`Context::sign`] and [`Context::verify`] may wait for a KDC, so make it on a thread that may
 //! block.
 //!
+//! ```
+//! use kerberos::{Account, KerberosError};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let keytab = folder.path().join("quorate.keytab");
+//! let missing = Account::new(keytab.clone(), Some("quorate@EXAMPLE.TEST".to_owned()));
+//! assert!(matches!(missing, Err(KerberosError::Keytab { path, .. }) if path == keytab));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Invariant: never reads or changes the process's environment, and never leaves a ticket in a file: each account
 //! has its own cache, in memory.
 

@@ -19,6 +19,22 @@
 //! A [`Service`] activates hosts and machines online. The requests of commands are [`Operation`]s; they are the same
 //! whether the command or a service has the folder open.
 //!
+//! ```
+//! use publisher::{KeyLimits, Publisher};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let parent = tempfile::tempdir()?;
+//! # let folder = parent.path().join("publisher");
+//! # let catalog = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/catalogs/example.toml"));
+//! let publisher = Publisher::init(&folder, Some("Northlight Software"), None)?;
+//! publisher.sign_catalog(catalog, None)?; // the text of a catalog, such as deploy/catalogs/example.toml
+//! let issued = publisher.issue_key("server-b", KeyLimits::default()).await?;
+//! assert_eq!(publisher.key(issued.key.key_id())?.limits.hosts, 6);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Invariant: never returns a key or a certificate that its records could forget.
 
 #![forbid(unsafe_code)]

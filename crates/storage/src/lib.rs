@@ -18,6 +18,25 @@
 //! After a failed sync the operating system may still return data from its cache that never reached the disk.
 //! Therefore a store is not used as it is found: a copy of it is checked and synced, and replaces it.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use storage::{Batch, Kind, Owner, Store, Writer};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! let owner = Owner { kind: Kind::Node, number: 1, store_if_new: uuid::Uuid::from_u128(1) };
+//! let store = Arc::new(Store::open(folder.path(), owner)?);
+//! let writer = Writer::start(Arc::clone(&store))?;
+//!
+//! let mut batch = Batch::default();
+//! batch.put("term", "7")?;
+//! writer.commit(batch).await?; // returns when the batch is durable
+//! assert_eq!(store.get(b"term")?.as_deref(), Some(b"7".as_slice()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Values are limited to [`limits::VALUE_BYTES_MAX`]: sled writes larger pages to separate files, which it never
 //! syncs.
 //!

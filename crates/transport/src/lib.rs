@@ -6,6 +6,22 @@
 //! handshake. [`listen`] accepts connections with their [`Caller`], [`connector`] opens them on the other side. A
 //! caller without a certificate brings a [`Token`], and verifies the cluster by the fingerprint in it ([`pinned`]).
 //!
+//! ```
+//! use std::time::Duration;
+//! use transport::{Authority, Identity, Role, Subject};
+//!
+//! let now_ms = 1_790_000_000_000;
+//! let authority = Authority::create(now_ms)?;
+//! let ada = Subject::person("ada", Role::Operator)?;
+//! let (certificate, key) = authority.issue_with_key(&ada, now_ms, Duration::from_secs(30 * 86_400))?;
+//!
+//! let trusted = authority.certificate_pem().as_bytes();
+//! let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), trusted)?;
+//! assert_eq!(*identity.subject(), ada);
+//! assert!(identity.is_valid_at(now_ms));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! TLS 1.3 only, without resumption: every connection is authenticated in full.
 //!
 //! Invariant: never interprets the content of its connections, and never accepts a certificate unless one of its

@@ -89,7 +89,7 @@ impl Folder {
 
 fn rendered(all: &[Scenario]) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["scenario", "answered", "a second", "refused", "no answer", "longest pause", "while"]);
     for Scenario { scenario, figures } in all {
         match figures {

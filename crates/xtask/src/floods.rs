@@ -35,7 +35,7 @@ pub(crate) fn rendered(mut floods: Vec<Flood>) -> Option<String> {
     }
     floods.sort_by(|one, other| one.flood.cmp(&other.flood));
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["flood", "phase", "who", "served", "refused", "longest wait", "memory of all nodes"]);
     for Flood { flood, phases } in floods {
         if phases.is_empty() {

@@ -24,6 +24,7 @@ mod requirements;
 mod simulate;
 mod sources;
 mod suite;
+mod terms;
 mod tools;
 mod tree;
 mod verify;

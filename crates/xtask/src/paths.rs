@@ -204,7 +204,7 @@ mod tests {
             "crates/activation/src/count.rs",
             "crates/dcerpc/src/lib.rs",
             "docs/architecture.md",
-            "docs/pictures/house.svg",
+            "docs/pictures/plan.svg",
             "proto/peer.proto",
         ])
     }
@@ -219,7 +219,7 @@ mod tests {
             ("a `target/release/quorate` that is built, `use std::fmt`", None),
             ("[x](architecture.md) [`y`](../crates/dcerpc#top) [z](https://example.test/a) [w](#here)", None),
             ("[x]: ../README.md", None),
-            ("<img src=\"pictures/house.svg\" alt=\"the house\">", None),
+            ("<img src=\"pictures/plan.svg\" alt=\"the plan\">", None),
             ("```\ncat docs/nowhere.md `docs/nowhere.md`\n```", None),
             ("see `crates/discovery`", Some("crates/discovery")),
             ("run `cat docs/nowhere.md`", Some("docs/nowhere.md")),
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn each_crate_needs_an_invariant_under_a_heading_of_its_own() {
-        let both = "# House\n## `activation`\nInvariant: never a clock.\n### Count\nx\n## crates/dcerpc: PDUs\n**Invariant: never** a CMID.\n";
+        let both = "# Plan\n## `activation`\nInvariant: never a clock.\n### Count\nx\n## crates/dcerpc: PDUs\n**Invariant: never** a CMID.\n";
         let table = [
             (both, 0),
             ("## `activation`\n### In short\nInvariant: never x\n## `dcerpc`\nInvariant: never y\n", 0),

@@ -9,7 +9,7 @@ use crate::cargo::Workspace;
 use crate::finding::Finding;
 use crate::output::say;
 use crate::tree::Tree;
-use crate::{arrows, libraries, licences, modules, paths, requirements, sources};
+use crate::{arrows, libraries, licences, modules, paths, requirements, sources, terms};
 
 struct Check {
     name: &'static str,
@@ -66,6 +66,7 @@ const CHECKS: &[Check] = &[
         when: Both,
         run: |at| Ok(sources::check(&tree(at)?).into()),
     },
+    Check { name: "terms", what: "one word for one thing", when: Both, run: check_terms },
     Check {
         name: "requirements",
         what: "each requirement has a test that names it",
@@ -167,6 +168,12 @@ fn check_modules(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome { findings: found.findings, figure, ..Outcome::default() })
 }
 
+fn check_terms(workspace: &Workspace) -> Result<Outcome> {
+    let findings = terms::check(&tree(workspace)?);
+    let figure = Some(format!("terms {}", findings.len()));
+    Ok(Outcome { findings, figure, ..Outcome::default() })
+}
+
 fn check_requirements(workspace: &Workspace) -> Result<Outcome> {
     let proof = requirements::check(&tree(workspace)?)?;
     Ok(Outcome { findings: proof.findings, tables: vec![proof.table, proof.gateway], figure: Some(proof.figure) })
@@ -219,8 +226,8 @@ mod tests {
             let only: Vec<_> = only.iter().map(|name| (*name).to_owned()).collect();
             chosen(&only, quick).map(|check| check.name).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(names(&[], false), "arrows modules top docs sources requirements format licences clippy");
-        assert_eq!(names(&[], true), "arrows modules top docs sources requirements format compile");
+        assert_eq!(names(&[], false), "arrows modules top docs sources terms requirements format licences clippy");
+        assert_eq!(names(&[], true), "arrows modules top docs sources terms requirements format compile");
         assert_eq!(names(&["clippy", "compile"], true), "compile clippy");
     }
 }

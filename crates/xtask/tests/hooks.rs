@@ -106,7 +106,7 @@ fn a_commit_with_a_finding_is_refused_in_every_working_tree() {
     repository.write("crates/activation/src/count.rs", "/// Counts.\n#[test]\nfn r1_counts() {}\n");
     let clean = repository.commit_in(root);
     assert!(clean.status.success(), "{}", said(&clean));
-    assert!(said(&clean).contains("crates 1, module cycles 0, requirements 1/1 R, 0/0 events, codes 0/0"));
+    assert!(said(&clean).contains("crates 1, module cycles 0, terms 0, requirements 1/1 R, 0/0 events, codes 0/0"));
 
     let findings = [
         ("notes.md", "", "is not a name of the top level"),

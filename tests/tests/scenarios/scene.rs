@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
 
-/// Number of client machines that ask concurrently.
+/// Number of concurrent client machines.
 const CLIENTS: usize = 16;
 pub(crate) const RATE: u32 = 320;
 

@@ -22,10 +22,6 @@ use std::{
 };
 
 use discovery::FixedHost;
-use figment::{
-    Figment,
-    providers::{Format, Toml},
-};
 use machine::Choice;
 use replication::RaftSettings;
 
@@ -58,10 +54,9 @@ impl Config {
             .map_err(|error| ConfigError::Key { origin: origin.to_owned(), what: error.to_string() })?;
         let mut old_names = renamed::rename(&mut file, origin)?;
         old_names.extend_from_slice(overrides.old_names());
-        let config: Self = Figment::from(Toml::string(&file.to_string()))
-            .merge(overrides)
-            .extract()
-            .map_err(|error| key_error(origin, &error))?;
+        overrides.merge_into(&mut file);
+        let config: Self = serde_path_to_error::deserialize(toml::Value::Table(file))
+            .map_err(|error| key_error(origin, overrides, &error))?;
         config.check(origin)?;
         Ok(Self { old_names, ..config })
     }
@@ -108,27 +103,28 @@ impl Config {
     }
 }
 
-fn key_error(origin: &str, error: &figment::Error) -> ConfigError {
-    use figment::error::Kind;
-    let origin = match &error.metadata {
-        Some(metadata) if metadata.name == OVERRIDES => OVERRIDES.to_owned(),
-        _ => origin.to_owned(),
-    };
-    let key = error.path.join(".");
-    let what = match &error.kind {
-        Kind::UnknownField(name, known) => {
-            let section = error.path.split_last().map_or(String::new(), |(_, section)| section.join("."));
+/// The error for a key that is unknown, missing or has a wrong value, with the fix.
+fn key_error(origin: &str, overrides: &Overrides, error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
+    let path = error.path().to_string();
+    let key = path.split('[').next().unwrap_or(&path);
+    let origin = if overrides.contains(key) { OVERRIDES } else { origin }.to_owned();
+    let message = error.inner().message();
+    // serde's errors quote the names of fields: the one at fault, then those that exist.
+    let mut names = message.split('`').skip(1).step_by(2);
+    let what = match (message.split_once(" field `").map(|(kind, _)| kind), names.next()) {
+        (Some("unknown"), Some(name)) => {
+            let section = key.rsplit_once('.').map_or("", |(section, _)| section);
             let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
-            format!("{name}: unknown key{place}; known keys: {}", known.join(", "))
+            format!("{name}: unknown key{place}; known keys: {}", names.collect::<Vec<_>>().join(", "))
         }
-        Kind::MissingField(name) => {
+        (Some("missing"), Some(name)) => {
             let flag = flag(name);
             let variable = variable(name);
             format!("{name}: missing; add it to the file, or give --{flag} or {variable}")
         }
         // Errors of values with their own parser name the fix already.
-        Kind::Message(what) if what.contains("; ") => format!("{key}: {what}"),
-        kind => format!("{key}: {kind}; correct the value"),
+        _ if message.contains("; ") => format!("{path}: {message}"),
+        _ => format!("{path}: {message}; correct the value"),
     };
     ConfigError::Key { origin, what }
 }

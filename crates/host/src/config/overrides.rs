@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
-use figment::{
-    Metadata, Profile, Provider,
-    value::{Dict, Map, Value},
-};
+use toml::{Table, Value};
 
 use crate::config::{
     renamed::{OldName, RENAMED, Renamed},
@@ -32,6 +29,32 @@ impl Overrides {
     /// The old names that were used for some of the given settings.
     pub fn old_names(&self) -> &[OldName] {
         &self.old_names
+    }
+
+    /// Whether the setting with this key was given.
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.given.contains_key(key)
+    }
+
+    /// Sets the settings that were given in the content of a file.
+    pub(super) fn merge_into(&self, file: &mut Table) {
+        for (setting, text) in self.given() {
+            let value = match setting.form {
+                Form::Text | Form::Path => Value::from(text),
+                Form::Number { .. } => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
+                Form::List => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
+                Form::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
+            };
+            match setting.key.split_once('.') {
+                None => drop(file.insert(setting.key.to_owned(), value)),
+                Some((section, name)) => {
+                    let section = file.entry(section).or_insert_with(|| Value::Table(Table::new()));
+                    if let Some(section) = section.as_table_mut() {
+                        section.insert(name.to_owned(), value);
+                    }
+                }
+            }
+        }
     }
 
     /// The settings that were given, with their text.
@@ -103,36 +126,5 @@ impl Args for Overrides {
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
-    }
-}
-
-impl Provider for &Overrides {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(OVERRIDES)
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let mut dict = Dict::new();
-        for setting in SETTINGS.iter() {
-            let Some(text) = self.given.get(setting.key) else { continue };
-            let value = match setting.form {
-                Form::Text | Form::Path => Value::from(text.as_str()),
-                Form::Number { .. } => text.parse::<u64>().map_or_else(|_| Value::from(text.as_str()), Value::from),
-                Form::List => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
-                Form::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text.as_str()), Value::from),
-            };
-            match setting.key.split_once('.') {
-                None => {
-                    dict.insert(setting.key.into(), value);
-                }
-                Some((section, name)) => {
-                    let section = dict.entry(section.into()).or_insert_with(|| Value::from(Dict::new()));
-                    if let Value::Dict(_, section) = section {
-                        section.insert(name.into(), value);
-                    }
-                }
-            }
-        }
-        Ok(Profile::Default.collect(dict))
     }
 }

@@ -134,7 +134,7 @@ fn undocumented<'a>(
 
 fn table(document: &Document, named: &Named) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["named", "tests", "which"]);
+    table.load_style(NOTHING).set_header(["named", "tests", "which"]);
     for subject in document.subjects.iter().filter(|subject| !matches!(subject, Subject::Gateway(_))) {
         let tests = named.get(subject);
         let lines: Vec<_> = tests.into_iter().flatten().map(|test| format!("{} ({})", test.name, test.place)).collect();
