@@ -54,6 +54,7 @@ pub use http::metrics;
 pub use lifecycle::{
     descriptors::raise_descriptor_limit,
     draining::Then,
+    joining,
     leave::{HasLeft, LeaveError},
     rescue,
 };

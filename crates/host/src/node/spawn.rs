@@ -20,7 +20,7 @@ use super::{
     timing::Timing,
 };
 use crate::{
-    admin_service,
+    admin_service::{self, JoiningService},
     client_port::{answer::Answerer, decider::Decider, server as client_server},
     config::Config,
     credentials::{
@@ -40,6 +40,7 @@ use crate::{
         authority_key,
         drain::Drain,
         draining::Draining,
+        joining,
         live_settings::{self, Live},
         ports::Ports,
         readiness::Readiness,
@@ -147,7 +148,8 @@ pub(super) async fn start(
         source: source.clone(),
     });
     let at_peers = (peers, Arc::clone(&shown), ports.admission_of_peers(&registered));
-    let peer_port = peer_server::serve(at_peers, in_process, replica.clone(), service, Arc::clone(&registered));
+    let services = (service, JoiningService::new(registrar.clone()));
+    let peer_port = peer_server::serve(at_peers, in_process, replica.clone(), services, Arc::clone(&registered));
     tasks::spawn(&mut background, HostTask::PeerPort, peer_port);
     let watched = Watched {
         metrics: Arc::clone(&metrics),
@@ -171,6 +173,8 @@ pub(super) async fn start(
     spawn(HostTask::CertificateRenewal, follow.boxed());
     spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
     spawn(HostTask::AuthorityKey, authority_key::hand_over(source, nodes.clone()).boxed());
+    let joining = joining::join(config.data.clone(), replica.clone(), Arc::clone(&shown));
+    spawn(HostTask::Joining, joining.boxed());
     spawn(HostTask::NodeKeys, follow_certificates(replica.clone(), credentials).boxed());
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
