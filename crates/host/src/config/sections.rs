@@ -196,7 +196,7 @@ section! {
 }
 
 section! {
-    /// Files of an organisation's own authority: all three are given, or none where the cluster has its own
+    /// Files of an organisation's own authority: the first three are given, or none where the cluster has its own
     /// authority.
     "tls" Tls {
         authority: Option<PathBuf> = None,
@@ -205,6 +205,8 @@ section! {
             "With it: file with this node's certificate (O=quorate, OU=node, CN=its number) and those up to the authority";
         key: Option<PathBuf> = None,
             "With it: file with the private key of that certificate";
+        crl: Option<PathBuf> = None,
+            "With it: file with the revocation lists of that authority (PEM, or one in DER; 4 MiB at most); what they hold is refused. Read again when it changes, and on SIGHUP";
     }
 }
 

@@ -18,7 +18,7 @@ use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::{sync::Notify, time::timeout};
 use transport::{
-    Authority, Certificate, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject,
+    Authority, Certificate, Folder, Identity, KnownKeys, PresentedIdentity, RevocationLists, SigningRequest, Subject,
     TransportError, limits::NODE_LIFETIME, read_private,
 };
 
@@ -119,7 +119,7 @@ pub(crate) enum Source {
         authority_changed: Arc<Notify>,
     },
     /// An organisation's authority, with the node's files.
-    Organisation { authority: PathBuf, certificate: PathBuf, key: PathBuf, node: u64 },
+    Organisation { authority: PathBuf, certificate: PathBuf, key: PathBuf, crl: Option<PathBuf>, node: u64 },
 }
 
 impl Source {
@@ -130,6 +130,7 @@ impl Source {
                 authority: authority.clone(),
                 certificate: certificate.clone(),
                 key: key.clone(),
+                crl: config.tls.crl.clone(),
                 node,
             },
             _ => Self::Cluster {
@@ -251,8 +252,10 @@ impl Source {
                     identity
                 }
             }
-            Self::Organisation { authority, certificate, key, .. } => {
-                Identity::from_files(certificate, key, authority)?
+            Self::Organisation { authority, certificate, key, crl, .. } => {
+                let identity = Identity::from_files_with_lists(certificate, key, authority, crl.as_deref())?;
+                warn_of_other_lists(&identity);
+                identity
             }
         };
         let (node, place) = match self {
@@ -285,7 +288,13 @@ impl Source {
 
     /// Renews the presented certificate whenever it is due, and reads it again whenever `reread` is notified. A node
     /// without the authority's key requests the certificate from another node. Runs until the node stops.
-    pub(crate) async fn follow(self, own: Arc<PresentedIdentity>, certifies: impl Certifies, reread: Arc<Notify>) {
+    /// `changed` is called after each change of what is presented and trusted.
+    pub(crate) async fn follow(
+        self,
+        (own, changed): (Arc<PresentedIdentity>, impl Fn() + Send),
+        certifies: impl Certifies,
+        reread: Arc<Notify>,
+    ) {
         let mut seen = self.digest();
         // Check at once: a node that was off for a year has an expired certificate.
         let mut pause = Duration::ZERO;
@@ -319,6 +328,7 @@ impl Source {
             match tasks::blocking(HostTask::CertificateLoad, move || source.load()).await {
                 Ok(Ok(identity)) => {
                     own.replace(identity);
+                    changed();
                     tracing::info!("this node's certificate was {}", if is_told { "read again" } else { "renewed" });
                 }
                 Ok(Err(error)) => {
@@ -343,15 +353,27 @@ impl Source {
         }
     }
 
-    /// A digest of an organisation's three files; `None` where one cannot be read, or the cluster's own authority is
+    /// A digest of an organisation's files; `None` where one cannot be read, or the cluster's own authority is
     /// used.
     fn digest(&self) -> Option<[u8; 32]> {
-        let Self::Organisation { authority, certificate, key, .. } = self else { return None };
+        let Self::Organisation { authority, certificate, key, crl, .. } = self else { return None };
         let mut digest = Sha256::new();
         for path in [authority, certificate, key] {
             digest.update(read_private(path).ok()?.as_slice());
         }
+        if let Some(crl) = crl {
+            digest.update(RevocationLists::bytes_of(crl).ok()?);
+        }
         Some(digest.finalize().into())
+    }
+}
+
+/// Warns where the revocation lists say nothing about certificates of the authority that certified this node.
+fn warn_of_other_lists(identity: &Identity) {
+    if identity.revocation_lists().is_some_and(|lists| !lists.cover(identity.certificate())) {
+        tracing::warn!(
+            "tls.crl holds no list of the authority that issued this node's certificate: whom that authority revokes is let in"
+        );
     }
 }
 

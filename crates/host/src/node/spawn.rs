@@ -106,7 +106,7 @@ pub(super) async fn start(
     let nodes = NodeClient::new(replica.clone(), own);
     let draining = Arc::new(Draining::default());
     let readiness = Arc::new(Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining)));
-    let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
+    let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations(), Arc::clone(&shown));
     let registered = Arc::new(registered);
     let registrar = Registrar {
         nodes: nodes.clone(),
@@ -169,7 +169,9 @@ pub(super) async fn start(
         http.map(|listener| serve_http((config, Arc::clone(&registered)), listener, watched, &mut background));
     let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
     let reread = Arc::new(Notify::new());
-    let follow = source.clone().follow(Arc::clone(&shown), issuer.clone(), Arc::clone(&reread));
+    let looks_again = Arc::clone(&registered);
+    let changed = move || looks_again.changed();
+    let follow = source.clone().follow((Arc::clone(&shown), changed), issuer.clone(), Arc::clone(&reread));
     spawn(HostTask::CertificateRenewal, follow.boxed());
     spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
     spawn(HostTask::AuthorityKey, authority_key::hand_over(source, nodes.clone()).boxed());
