@@ -3,16 +3,19 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    fs::DirBuilder,
     io::Write,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::ExitStatus,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
+use transport::{Authority, Folder, Subject, limits::NODE_LIFETIME};
 
-use crate::{Finished, Loopback, Network, Process, Product, Quorate, eventually, free_port};
+use crate::{Finished, Loopback, Network, Process, Product, Quorate, eventually, free_port, now_ms};
 
 /// Path of the catalog of the tests' publisher.
 pub const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
@@ -171,6 +174,7 @@ impl Cluster {
             .collect();
         let forming = addresses.iter().take(usize::from(plan.forming));
         let members: Vec<_> = forming.map(|(number, [_, peers, ..])| format!("{number}={peers}")).collect();
+        let authority = Authority::create(now_ms()).expect("an authority is made");
         let mut nodes = BTreeMap::new();
         for (number, [clients, peers, admin, metrics]) in addresses {
             let (config, data) = (path(format!("node{number}.toml")), path(format!("node{number}")));
@@ -180,7 +184,7 @@ impl Cluster {
                 if number <= u64::from(plan.forming) { members.join(",") } else { format!("{number}={peers}") };
             let [clients_text, peers_text, admin_text, metrics_text] =
                 [clients, peers, admin, metrics].map(|address| address.to_string());
-            let mut init = words![
+            let init = words![
                 "host",
                 "init",
                 "--config",
@@ -203,9 +207,7 @@ impl Cluster {
                 &metrics_text,
             ]
             .to_vec();
-            if number > 1 {
-                init.extend(words!["--authority", path("node1".into()).join("tls")]);
-            }
+            certify(&authority, number, &data, number <= u64::from(plan.forming));
             let initialised = quorate.run(init).await;
             assert_eq!(initialised.code, Some(0), "{}", initialised.stderr);
             let log = path(format!("node{number}.log"));
@@ -474,6 +476,18 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// Gives a node a certificate, and a node that forms the cluster the authority's key. Nodes of a list are certified
+/// before there is a cluster that could do it.
+fn certify(authority: &Authority, node: u64, data: &Path, forms: bool) {
+    let folder = Folder::at(&data.join("tls"));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder.path()).expect("a test's own folder takes another one");
+    let issued = authority.issue_with_key(&Subject::Node(node), now_ms(), NODE_LIFETIME);
+    let (certificate, key) = issued.expect("an authority issues certificates");
+    let written = folder.write_certified(authority.certificate_pem(), &certificate, &key);
+    let written = written.and_then(|()| if forms { folder.write_authority_key(&authority.key_pem()) } else { Ok(()) });
+    written.expect("a test's own folder takes a file");
 }
 
 fn text(value: &Value, pointer: &str) -> String {

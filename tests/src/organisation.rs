@@ -1,21 +1,10 @@
 //! Signs certificates for nodes, as an organisation's own authority would.
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use transport::{Authority, Subject};
 
-use crate::Cluster;
-
-/// The time of this machine in milliseconds since 1970, by which certificates are verified.
-#[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
-    u64::try_from(since.as_millis()).expect("milliseconds fit for long")
-}
+use crate::{Cluster, now_ms};
 
 /// Writes authority, certificate and key of a node, and replaces existing ones. Returns their paths.
 pub fn certify(organisation: &Authority, cluster: &Cluster, node: u64, lifetime: Duration) -> [PathBuf; 3] {

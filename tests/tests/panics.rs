@@ -91,6 +91,8 @@ fn of_host(task: HostTask) -> Trigger {
         | HostTask::CertificateRenewal
         | HostTask::AuthorityKey
         | HostTask::KeyRegistry
+        | HostTask::Joining
+        | HostTask::JoinFile
         | HostTask::NodeKeys
         | HostTask::KeyFolder
         | HostTask::LiveSettings

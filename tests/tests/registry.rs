@@ -11,7 +11,7 @@ use api::{
     },
     peer::v1::{IdentifyRequest, peer_client::PeerClient},
 };
-use quorate_tests::{Cluster, Finished, Plan, Quorate, TIMEOUT, eventually, now_ms, words};
+use quorate_tests::{Cluster, Finished, Plan, Quorate, TIMEOUT, eventually, join, now_ms, words};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -342,44 +342,12 @@ async fn a_session_and_a_stream_of_the_console_end_with_the_certificate_that_ask
     assert!(console_page(at, "/", &bobs).await.starts_with("HTTP/1.1 200"));
 }
 
-/// Replaces the folder of a node by a new one, with `host init --join` and a token.
-async fn joins(cluster: &Cluster, via: u64, node: u64) {
-    let made = cluster.administrate(via, &words!["cluster", "token"]).await;
-    let address = cluster.node(via).admin.to_string();
-    let (config, data) = (&cluster.node(node).config, &cluster.node(node).data);
-    std::fs::remove_dir_all(data.join("tls")).unwrap();
-    let written = std::fs::read_to_string(config).unwrap();
-    std::fs::remove_file(config).unwrap();
-    let number = node.to_string();
-    let peers = cluster.node(node).peers.to_string();
-    let words = words![
-        "host",
-        "init",
-        "--config",
-        config,
-        "--data",
-        data,
-        "--node",
-        &number,
-        "--peers-listen",
-        &peers,
-        "--join",
-        &address,
-        "--token",
-        made["token"].as_str().unwrap()
-    ];
-    let joined = command(cluster, &words).await;
-    assert_eq!(joined.code, Some(0), "{}", joined.stderr);
-    // Restores the configuration, which has the addresses that the test uses.
-    std::fs::write(config, written).unwrap();
-}
-
 #[tokio::test]
 async fn the_authoritys_key_is_on_voters_only_and_a_node_without_it_lets_persons_in_and_renews_its_certificate() {
     let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::first_of(3)).await;
     in_force(&cluster, 1).await;
     let tls = |cluster: &Cluster, node: u64| Folder::at(&cluster.node(node).data.join("tls"));
-    joins(&cluster, 1, 2).await;
+    join(&cluster, 1, 2).await;
     // With this lifetime the certificate is due for renewal at once.
     cluster.set_variable(2, "QUORATE_TEST_CERTIFICATE_LIFETIME_S", (1000 * 86_400).to_string());
     let before = tls(&cluster, 2).identity().unwrap().certificate().clone();
@@ -395,7 +363,7 @@ async fn the_authoritys_key_is_on_voters_only_and_a_node_without_it_lets_persons
     login(&cluster, 2, "ada", "reader").await;
     assert_eq!(status_as(&cluster, "ada").await.code, Some(0));
 
-    joins(&cluster, 2, 3).await;
+    join(&cluster, 2, 3).await;
     cluster.start(3);
     eventually("it can be asked", async || cluster.status(3).await).await;
     cluster.add(2, 3).await;

@@ -67,6 +67,7 @@ pub use http::metrics;
 pub use lifecycle::{
     descriptors::raise_descriptor_limit,
     draining::Then,
+    joining,
     leave::{HasLeft, LeaveError},
     rescue,
 };

@@ -31,6 +31,11 @@ pub(crate) fn person_certificate_lifetime() -> Option<Duration> {
     number("QUORATE_TEST_PERSON_CERTIFICATE_LIFETIME_S").map(Duration::from_secs)
 }
 
+/// How long a node that got its certificate with a token may add itself, in milliseconds, in place of the default.
+pub(crate) fn joining_ms() -> Option<u64> {
+    number("QUORATE_TEST_JOINING_MS")
+}
+
 /// How long a member may be silent before its DNS record is withdrawn, in place of the setting.
 pub(crate) fn dns_timeout() -> Option<Duration> {
     number("QUORATE_TEST_DNS_TIMEOUT_MS").map(Duration::from_millis)

@@ -10,9 +10,11 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject};
+use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer};
 use zeroize::Zeroizing;
 
 use crate::{
+    certificate::pem,
     error::TransportError,
     limits::{AUTHORITY_LIFETIME, CLOCK_SKEW},
     subject::Subject,
@@ -184,6 +186,39 @@ impl SigningRequest {
         let not_a_key = |_| TransportError::NotPem { what: "the key".into(), expected: "private key" };
         let key = KeyPair::from_pem(key_pem).map_err(not_a_key)?;
         Ok(CertificateParams::default().serialize_request(&key)?.der().to_vec())
+    }
+
+    /// A request in DER for a node's existing key in PEM. It names the node, for an administrator who gets it as a
+    /// file.
+    pub fn of_node(node: u64, key_pem: &str) -> Result<Vec<u8>, TransportError> {
+        let not_a_key = |_| TransportError::NotPem { what: "the key".into(), expected: "private key" };
+        let key = KeyPair::from_pem(key_pem).map_err(not_a_key)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = Subject::Node(node).distinguished_name();
+        Ok(params.serialize_request(&key)?.der().to_vec())
+    }
+
+    /// The holder that a request in DER names. Error: the request is malformed, or names none.
+    pub fn subject_of(der: &[u8]) -> Result<Subject, TransportError> {
+        let (_, request) = X509CertificationRequest::from_der(der).map_err(|_| TransportError::Request)?;
+        Subject::of_name(&request.certification_request_info.subject)
+    }
+
+    /// A request in DER, converted to PEM.
+    pub fn pem_of(der: &[u8]) -> String {
+        pem("CERTIFICATE REQUEST", der)
+    }
+
+    /// The first request in PEM, converted to DER.
+    pub fn der_of(pem: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let der = CertificateSigningRequestDer::from_pem_slice(pem);
+        let not_pem = |_| TransportError::NotPem { what: "the file".into(), expected: "certificate signing request" };
+        Ok(der.map_err(not_pem)?.to_vec())
+    }
+
+    /// A new key in PEM.
+    pub fn new_key() -> Result<Zeroizing<String>, TransportError> {
+        Ok(Zeroizing::new(KeyPair::generate()?.serialize_pem()))
     }
 
     /// Reads a request in DER, and verifies its signature.

@@ -40,9 +40,14 @@ impl Certificate {
     /// A certificate in DER, converted to PEM (RFC 7468).
     #[must_use]
     pub fn pem_of(der: &[u8]) -> String {
-        let base64 = data_encoding::BASE64.encode(der);
-        let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        pem("CERTIFICATE", der)
+    }
+
+    /// The certificates in PEM, each as PEM again, in their order; text between them is left out.
+    pub fn all_in_pem(pem: &str) -> Result<Vec<String>, TransportError> {
+        let all = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let not_pem = |_| TransportError::NotPem { what: "the text".into(), expected: "certificate" };
+        Ok(all.map_err(not_pem)?.iter().map(|der| Self::pem_of(der)).collect())
     }
 
     pub(crate) fn of(der: &CertificateDer<'_>) -> Result<Self, TransportError> {
@@ -69,4 +74,11 @@ impl Certificate {
     pub fn is_valid_at(&self, now_ms: u64) -> bool {
         (self.begins_ms..=self.ends_ms).contains(&now_ms)
     }
+}
+
+/// DER with this label in PEM (RFC 7468).
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = data_encoding::BASE64.encode(der);
+    let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }

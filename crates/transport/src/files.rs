@@ -5,7 +5,7 @@
 //! FOLDER/authority.key       the authority's key, on voters: this node may certify others, and itself
 //! FOLDER/authority.key.next the key of an authority that is to replace it
 //! FOLDER/node.pem            the node's certificate
-//! FOLDER/node.key            the node's key
+//! FOLDER/node.key            the node's key; alone until a request for a certificate is answered
 //! ```
 //! Only the owner of a key file may read it, and each file is complete or absent. A renewed key is stored as
 //! `node.key.next` until its certificate is written, so a crash at any moment leaves a matching pair.
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     authority::Authority, certificate::Certificate, error::TransportError, identity::Identity, known::KnownKeys,
-    limits::PEM_BYTES_MAX,
+    limits::PEM_BYTES_MAX, revocation_list::RevocationLists,
 };
 
 /// The folder of a node's certificates.
@@ -133,6 +133,16 @@ impl Folder {
         read_text(&self.0.join("node.key"))
     }
 
+    /// Whether the folder holds a node's key.
+    pub fn has_node_key(&self) -> bool {
+        self.0.join("node.key").exists()
+    }
+
+    /// Stores a new key of the node, before there is a certificate for it.
+    pub fn write_node_key(&self, key_pem: &str) -> Result<(), TransportError> {
+        self.write("node.key", key_pem)
+    }
+
     /// Stores the node's own certificate with its key.
     pub fn write_node(&self, certificate_pem: &str, key_pem: &str) -> Result<(), TransportError> {
         self.write("node.key.next", key_pem)?;
@@ -160,10 +170,10 @@ impl Folder {
     pub fn identity_knowing(&self, known: &KnownKeys) -> Result<Identity, TransportError> {
         let [certificate, key, next, authority] =
             ["node.pem", "node.key", "node.key.next", "authority.pem"].map(|name| self.0.join(name));
-        match identity(&certificate, &key, &authority, known) {
+        match identity((&certificate, &key, &authority), known, None) {
             // After a crash during a renewal: the certificate is the new one, and its key is still in
             // `node.key.next`.
-            Err(_) if next.exists() => identity(&certificate, &next, &authority, known),
+            Err(_) if next.exists() => identity((&certificate, &next, &authority), known, None),
             identity => identity,
         }
     }
@@ -179,23 +189,28 @@ impl Folder {
 impl Identity {
     /// From files in PEM: the own chain, the key, the trusted authorities.
     pub fn from_files(chain: &Path, key: &Path, authorities: &Path) -> Result<Self, TransportError> {
-        Self::from_files_knowing(chain, key, authorities, &KnownKeys::default())
+        Self::from_files_with_lists(chain, key, authorities, None)
     }
 
-    /// Like [`Self::from_files`]; in addition, holders of the known keys are trusted.
-    pub fn from_files_knowing(
+    /// Like [`Self::from_files`]; in addition, certificates in the revocation lists of that file are refused.
+    pub fn from_files_with_lists(
         chain: &Path,
         key: &Path,
         authorities: &Path,
-        known: &KnownKeys,
+        lists: Option<&Path>,
     ) -> Result<Self, TransportError> {
-        identity(chain, key, authorities, known)
+        let lists = lists.map(RevocationLists::from_file).transpose()?;
+        identity((chain, key, authorities), &KnownKeys::default(), lists)
     }
 }
 
-fn identity(chain: &Path, key: &Path, authorities: &Path, known: &KnownKeys) -> Result<Identity, TransportError> {
+fn identity(
+    (chain, key, authorities): (&Path, &Path, &Path),
+    known: &KnownKeys,
+    lists: Option<RevocationLists>,
+) -> Result<Identity, TransportError> {
     let read = |path| read_private(path);
-    let identity = Identity::from_pem_knowing(&read(chain)?, &read(key)?, &read(authorities)?, known);
+    let identity = Identity::from_pem_with((&read(chain)?, &read(key)?, &read(authorities)?), known, lists);
     identity.map_err(|error| match error {
         TransportError::NotPem { .. } | TransportError::Certificate(_) => TransportError::Certificate(format!(
             "{}, {} and {}: {error}",

@@ -12,8 +12,9 @@ use crate::{
     certificate::Certificate,
     error::TransportError,
     known::KnownKeys,
+    revocation_list::RevocationLists,
     subject::Subject,
-    trust::{Audience, Nodes, client_config, provider, roots, server_config},
+    trust::{Audience, Nodes, check_lists, client_config, provider, roots, server_config},
 };
 
 /// A certificate with its chain and key, and the trusted authorities. Ready for handshakes.
@@ -23,6 +24,7 @@ pub struct Identity {
     certified: Arc<ServerConfig>,
     anybody: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    lists: Option<RevocationLists>,
 }
 
 impl Identity {
@@ -40,6 +42,16 @@ impl Identity {
         authorities: &[u8],
         known: &KnownKeys,
     ) -> Result<Self, TransportError> {
+        Self::from_pem_with((chain, key, authorities), known, None)
+    }
+
+    /// Like [`Self::from_pem_knowing`]; in addition, certificates that are in the revocation lists are refused. The PEM
+    /// is the chain, the key and the authorities.
+    pub(crate) fn from_pem_with(
+        (chain, key, authorities): (&[u8], &[u8], &[u8]),
+        known: &KnownKeys,
+        lists: Option<RevocationLists>,
+    ) -> Result<Self, TransportError> {
         let mut chain = certificates("the certificate", chain)?;
         let authorities = certificates("the authority", authorities)?;
         // The authorities are sent along, so that a caller that knows only a fingerprint can verify the chain.
@@ -51,11 +63,14 @@ impl Identity {
         let certificate = Certificate::of(own)?;
         let shown = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
         let roots = roots(&authorities)?;
-        let server =
-            |audience| server_config(Arc::clone(&roots), Arc::clone(&shown), audience, known.clone()).map(Arc::new);
+        let revoked = lists.as_ref().map(RevocationLists::der).unwrap_or_default();
+        check_lists(Arc::clone(&roots), revoked, &shown.cert)?;
+        let server = |audience| {
+            server_config(Arc::clone(&roots), Arc::clone(&shown), audience, (known.clone(), revoked)).map(Arc::new)
+        };
         let (certified, anybody) = (server(Audience::Certified)?, server(Audience::Anybody)?);
-        let client = Arc::new(client_config(Arc::new(Nodes::of(roots, known.clone())?), Some(shown))?);
-        Ok(Self { certificate, certified, anybody, client })
+        let client = Arc::new(client_config(Arc::new(Nodes::of(roots, known.clone(), revoked)?), Some(shown))?);
+        Ok(Self { certificate, certified, anybody, client, lists })
     }
 
     /// The holder of the certificate.
@@ -66,6 +81,11 @@ impl Identity {
     /// The parsed certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// The revocation lists of an organisation's authority; `None` where there are none.
+    pub fn revocation_lists(&self) -> Option<&RevocationLists> {
+        self.lists.as_ref()
     }
 
     /// When the certificate ends, in milliseconds since 1970.

@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use rcgen::{DistinguishedName, DnType};
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use x509_parser::{parse_x509_certificate, x509::AttributeTypeAndValue};
+use x509_parser::{
+    parse_x509_certificate,
+    x509::{AttributeTypeAndValue, X509Name},
+};
 
 use crate::{error::TransportError, limits::NAME_BYTES_MAX};
 
@@ -113,7 +116,10 @@ impl Subject {
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, TransportError> {
         let (_, parsed) = parse_x509_certificate(certificate)
             .map_err(|_| TransportError::Certificate("a certificate is malformed".into()))?;
-        let subject = parsed.subject();
+        Self::of_name(parsed.subject())
+    }
+
+    pub(crate) fn of_name(subject: &X509Name<'_>) -> Result<Self, TransportError> {
         // Each attribute must occur exactly once: a certificate with two names is refused.
         let organisation = only(subject.iter_organization());
         let (unit, name) = (only(subject.iter_organizational_unit()), only(subject.iter_common_name()));

@@ -10,9 +10,9 @@ use tokio_rustls::rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime},
     server::{
-        NoServerSessionStorage, WebPkiClientVerifier,
+        ClientCertVerifierBuilder, NoServerSessionStorage, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::{CertifiedKey, SingleCertAndKey},
@@ -55,9 +55,9 @@ pub(crate) fn server_config(
     roots: Arc<RootCertStore>,
     shown: Arc<CertifiedKey>,
     audience: Audience,
-    known: KnownKeys,
+    (known, lists): (KnownKeys, &[CertificateRevocationListDer<'static>]),
 ) -> Result<ServerConfig, TransportError> {
-    let callers = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let callers = callers(roots, lists);
     let callers = match audience {
         Audience::Certified => callers.build(),
         Audience::Anybody => callers.allow_unauthenticated().build(),
@@ -71,6 +71,32 @@ pub(crate) fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// Verifies callers by the authorities, and by their revocation lists. A list is in force also after its end, and a
+/// certificate of an authority that has no list there is not revoked.
+fn callers(roots: Arc<RootCertStore>, lists: &[CertificateRevocationListDer<'static>]) -> ClientCertVerifierBuilder {
+    let callers = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    callers.with_crls(lists.iter().cloned()).allow_unknown_revocation_status()
+}
+
+/// Verifies that the authorities signed the lists, where they certified this chain: a list that they did not sign would
+/// let nobody in.
+pub(crate) fn check_lists(
+    roots: Arc<RootCertStore>,
+    lists: &[CertificateRevocationListDer<'static>],
+    chain: &[CertificateDer<'static>],
+) -> Result<(), TransportError> {
+    let Some((own, between)) = chain.split_first().filter(|_| !lists.is_empty()) else { return Ok(()) };
+    let verifier = callers(roots, lists).build();
+    let verifier = verifier.map_err(|error| TransportError::Certificate(format!("the revocation list: {error}")))?;
+    match verifier.verify_client_cert(own, between, UnixTime::now()) {
+        Err(error @ Error::InvalidCertRevocationList(_)) => {
+            Err(TransportError::Certificate(format!("the revocation list: {error}")))
+        }
+        // Whether the certificate itself is good is seen elsewhere.
+        _ => Ok(()),
+    }
 }
 
 /// Verifies callers: known keys independent of the authority that certified them, all others by the authorities.
@@ -168,8 +194,12 @@ pub(crate) enum Nodes {
 }
 
 impl Nodes {
-    pub(crate) fn of(roots: Arc<RootCertStore>, known: KnownKeys) -> Result<Self, TransportError> {
-        Ok(Self::Of(verifier(roots).map_err(|error| TransportError::Certificate(error.to_string()))?, known))
+    pub(crate) fn of(
+        roots: Arc<RootCertStore>,
+        known: KnownKeys,
+        lists: &[CertificateRevocationListDer<'static>],
+    ) -> Result<Self, TransportError> {
+        Ok(Self::Of(verifier(roots, lists).map_err(|error| TransportError::Certificate(error.to_string()))?, known))
     }
 }
 
@@ -178,8 +208,12 @@ fn is_known_node(end_entity: &CertificateDer<'_>, known: &KnownKeys) -> bool {
     shown.is_ok_and(|shown| matches!(shown.subject, Subject::Node(_)) && known.is_node(&shown.key))
 }
 
-fn verifier(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Error> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+fn verifier(
+    roots: Arc<RootCertStore>,
+    lists: &[CertificateRevocationListDer<'static>],
+) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider());
+    let verifier = verifier.with_crls(lists.iter().cloned()).allow_unknown_revocation_status().build();
     verifier.map_err(|error| Error::General(error.to_string()))
 }
 
@@ -203,7 +237,7 @@ impl ServerCertVerifier for Nodes {
                 let authority = authority.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
                 let mut roots = RootCertStore::empty();
                 roots.add(authority.clone().into_owned())?;
-                verifier(Arc::new(roots))?
+                verifier(Arc::new(roots), &[])?
             }
         };
         let verify =

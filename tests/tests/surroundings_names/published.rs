@@ -52,6 +52,14 @@ async fn host_init_refuses_to_listen_for_peers_on_loopback_where_members_are_els
     }
     let wrong = init(&["--peers-members", "1=127.0.0.1:1689", "--clients-advertise", "host:0"]).await;
     assert!(wrong.code == Some(2) && wrong.stderr.contains("clients.advertise"), "{}", wrong.stderr);
-    let given = init(&["--peers-members", "1=10.0.0.1:1689,2=10.0.0.2:1689", "--peers-listen", "0.0.0.0:1689"]).await;
+    let several = "1=10.0.0.1:1689,2=10.0.0.2:1689";
+    let refused = init(&["--peers-members", several, "--peers-listen", "0.0.0.0:1689"]).await;
+    assert!(refused.code == Some(2) && refused.stderr.contains("quorate cluster token"), "{}", refused.stderr);
+    for (more, said) in [(&[][..], "--peers-listen ADDRESS:PORT"), (&["--peers-listen", "[::]:1689"], "peers.members")]
+    {
+        let refused = init(more).await;
+        assert!(refused.code == Some(2) && refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    let given = init(&["--peers-members", "1=10.0.0.1:1689", "--peers-listen", "0.0.0.0:1689"]).await;
     assert_eq!(given.code, Some(0), "{}", given.stderr);
 }

@@ -7,8 +7,8 @@ use super::outcomes::{Outcome, Outcomes, RequestId};
 use super::recorded;
 use super::tokens::Enrolled;
 use super::{
-    Act, Applied, Batch, Command, CommandRefusal, Counted, Format, KeyDigest, MalformedCommand, PublisherState,
-    RecordOutcome, Refusal, Registration, Registry, State,
+    Act, Applied, Batch, Command, CommandRefusal, Counted, Format, Joining, KeyDigest, MalformedCommand,
+    PublisherState, RecordOutcome, Refusal, Registration, Registry, State,
 };
 use crate::audit::{Actor, Audit, Description, Origin};
 use crate::catalog::{OpenedCatalog, SignedCatalog};
@@ -120,8 +120,8 @@ impl State {
                 Ok(())
             }
             Command::AddToken { digest, token } => self.tokens.add(digest, token, self.time_ms),
-            Command::UseToken { digest, time_ms, node, registration, enrolled } => {
-                self.use_token((digest, time_ms, node), registration, enrolled)
+            Command::UseToken { digest, time_ms, node, registration, enrolled, joining } => {
+                self.use_token((digest, time_ms, node), registration, enrolled, joining)
             }
             // A leader never writes one of these below the format that introduced it.
             Command::Register { .. } | Command::Revoke(_) | Command::SetAuthority(_)
@@ -308,17 +308,21 @@ impl State {
         Ok(())
     }
 
-    /// Uses a token. The token is spent only if its bearer's key can be registered.
+    /// Uses a token. The token is spent only if its bearer's key can be registered, or may join.
     fn use_token(
         &mut self,
         (digest, time_ms, node): ([u8; 32], u64, Option<NodeId>),
         registration: Option<(KeyDigest, Registration)>,
         enrolled: Option<Enrolled>,
+        joining: Option<(KeyDigest, Joining)>,
     ) -> Result<(), CommandRefusal> {
         let mut registry = self.registry.clone();
         // A version that does not know the field `registration` ignores it.
         if let Some(registration) = registration.filter(|_| self.format.registers_keys()) {
             registry.register(&[registration], self.time_ms)?;
+        }
+        if let Some((key, joining)) = joining.filter(|_| self.format.registers_keys()) {
+            registry.let_join(key, joining, time_ms)?;
         }
         self.tokens.spend(digest, time_ms, node, enrolled.filter(|_| self.format.registers_keys()))?;
         self.registry = registry;

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::format::Format;
 use super::malformed::MalformedCommand;
 use super::outcomes::RequestId;
-use super::registration::{ClusterAuthority, KeyDigest, Registration, Revocation};
+use super::registration::{ClusterAuthority, Joining, KeyDigest, Registration, Revocation};
 use super::tokens::{Enrolled, OpenToken};
 use super::tokens::{decode_digest, decode_token, encode_token};
 use crate::audit::{Actor, Origin, shortened};
@@ -43,13 +43,15 @@ pub enum Command {
     /// A new token: its bearer may enrol and receive a certificate. `digest` is the SHA-256 of the token's secret.
     AddToken { digest: [u8; 32], token: OpenToken },
     /// A bearer used the token at `time_ms` of cluster time and receives a certificate; a node receives the number
-    /// `node` too. Since format 3 it also holds the key that is registered for the bearer.
+    /// `node` too. Since format 3 it also holds the key that is registered for a person, and the key with which a node
+    /// may add itself to the cluster.
     UseToken {
         digest: [u8; 32],
         time_ms: u64,
         node: Option<NodeId>,
         registration: Option<(KeyDigest, Registration)>,
         enrolled: Option<Enrolled>,
+        joining: Option<(KeyDigest, Joining)>,
     },
     /// Entries and snapshots are written in this format from here on.
     SetFormat { format: Format },
@@ -71,7 +73,7 @@ pub enum Command {
     Register {
         keys: Vec<(KeyDigest, Registration)>,
         /// Whether this is a renewal. A renewal of a key that is not registered is refused, so an earlier revocation
-        /// holds.
+        /// holds. A node's renewal ends its right to add itself.
         renews: bool,
     },
     /// A node, a certificate or a person loses access.
@@ -157,6 +159,7 @@ impl Command {
             | Self::SetAuthority(_)
             | Self::UseToken { registration: Some(_), .. }
             | Self::UseToken { enrolled: Some(_), .. }
+            | Self::UseToken { joining: Some(_), .. }
             | Self::NoteHash => Format::CODED,
             Self::Batch(batch) if batch.stamp.expiry_ms.is_some() => Format::CODED,
             Self::Audited { origin: Origin { actor: Actor::Other, .. }, .. } => Format::CODED,
@@ -201,14 +204,17 @@ impl Command {
             Self::AddToken { digest, token } => {
                 Kind::AddToken(proto::AddToken { token: Some(encode_token(digest, token)) })
             }
-            Self::UseToken { digest, time_ms, node, registration, enrolled } => Kind::UseToken(proto::UseToken {
-                digest: Bytes::copy_from_slice(digest),
-                time_ms: *time_ms,
-                // The conversion loses nothing, as in an announcement.
-                node: node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX)),
-                registration: registration.as_ref().map(|(key, registration)| registration.to_proto(key)),
-                enrolled: enrolled.as_ref().map(Enrolled::to_proto),
-            }),
+            Self::UseToken { digest, time_ms, node, registration, enrolled, joining } => {
+                Kind::UseToken(proto::UseToken {
+                    digest: Bytes::copy_from_slice(digest),
+                    time_ms: *time_ms,
+                    // The conversion loses nothing, as in an announcement.
+                    node: node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX)),
+                    registration: registration.as_ref().map(|(key, registration)| registration.to_proto(key)),
+                    enrolled: enrolled.as_ref().map(Enrolled::to_proto),
+                    joining: joining.map(|(key, joining)| joining.to_proto(&key)),
+                })
+            }
             Self::SetFormat { format } => Kind::SetFormat(proto::SetFormat { format: format.number() }),
             Self::Audited { origin: Origin { who, from, time_ms, actor }, act } => {
                 let (who, from) = (who.clone(), from.clone());
@@ -359,8 +365,15 @@ impl Command {
                 };
                 let enrolled = using.enrolled.filter(|_| newest >= Format::CODED);
                 let enrolled = enrolled.as_ref().map(Enrolled::from_proto).transpose()?;
+                let joining = match using.joining.filter(|_| newest >= Format::CODED) {
+                    Some(raw) => {
+                        let joining = Joining::from_proto(&raw).filter(|(_, joining)| node == Some(joining.node));
+                        Some(joining.ok_or(MalformedCommand("joining"))?)
+                    }
+                    None => None,
+                };
                 let digest = decode_digest(&using.digest)?;
-                Ok(Self::UseToken { digest, time_ms: using.time_ms, node, registration, enrolled })
+                Ok(Self::UseToken { digest, time_ms: using.time_ms, node, registration, enrolled, joining })
             }
             Kind::UseToken(_) => Err(MalformedCommand("time")),
             Kind::SetFormat(set) => {

@@ -33,7 +33,9 @@ pub use self::malformed::MalformedCommand;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, RecordOutcome, Refusal};
 use self::outcomes::Outcomes;
 pub use self::outcomes::RequestId;
-pub use self::registration::{ClusterAuthority, Holder, KeyDigest, PersonRole, Registration, Revocation, Serial, Whom};
+pub use self::registration::{
+    ClusterAuthority, Holder, Joining, KeyDigest, PersonRole, Registration, Revocation, Serial, Whom,
+};
 pub use self::registry::Registry;
 pub use self::snapshot::SnapshotError;
 use self::tokens::Tokens;

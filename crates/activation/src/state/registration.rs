@@ -144,6 +144,29 @@ fn is_name(name: &str) -> bool {
     (1..=limits::PERSON_NAME_BYTES_MAX).contains(&name.len()) && shortened(name) == name
 }
 
+/// The right of a node that got its certificate with a token to add itself to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// The number that the node got.
+    pub node: NodeId,
+    /// The last moment at which it may add itself, by the clock of expiry, in milliseconds since 1970.
+    pub until_ms: u64,
+}
+
+impl Joining {
+    pub(super) fn to_proto(self, key: &KeyDigest) -> proto::JoiningNode {
+        // The conversion loses nothing, as in a record.
+        let node = u32::try_from(self.node).unwrap_or(u32::MAX);
+        proto::JoiningNode { key: Bytes::copy_from_slice(key), node, until_ms: self.until_ms }
+    }
+
+    pub(super) fn from_proto(raw: &proto::JoiningNode) -> Option<(KeyDigest, Self)> {
+        let (node, until_ms) = (node_id(raw.node.into()).ok()?, raw.until_ms);
+        let key = raw.key.as_ref().try_into().ok()?;
+        (until_ms <= limits::TIME_MS_MAX).then_some((key, Self { node, until_ms }))
+    }
+}
+
 /// The subject of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whom {

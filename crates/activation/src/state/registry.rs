@@ -7,14 +7,16 @@
 use std::collections::BTreeMap;
 
 use super::outcome::CommandRefusal;
-use super::registration::{Holder, KeyDigest, Registration, Revocation, Whom};
+use super::registration::{Holder, Joining, KeyDigest, Registration, Revocation, Whom};
 use crate::id::NodeId;
 use crate::{limits, proto};
 
-/// The registered keys, and the revocations.
+/// The registered keys, the nodes that may add themselves, and the revocations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
     keys: BTreeMap<KeyDigest, Registration>,
+    /// Nodes that got a certificate with a token and have not joined yet. Their keys give no access.
+    joining: BTreeMap<KeyDigest, Joining>,
     /// Revocations, the oldest first.
     revocations: Vec<Revocation>,
 }
@@ -43,6 +45,17 @@ impl Registry {
         self.keys.iter().find(|(_, registration)| registration.holder == Holder::Node(node))
     }
 
+    /// The right of the holder of this key to add itself to the cluster; `None` where it has none. It may be over.
+    #[must_use]
+    pub fn joining(&self, key: &KeyDigest) -> Option<&Joining> {
+        self.joining.get(key)
+    }
+
+    /// The nodes that may add themselves, by key digest. Those whose time is over are among them for a while.
+    pub fn joining_nodes(&self) -> impl Iterator<Item = (&KeyDigest, &Joining)> {
+        self.joining.iter()
+    }
+
     /// The revocations, the oldest first.
     #[must_use]
     pub fn revocations(&self) -> &[Revocation] {
@@ -56,7 +69,7 @@ impl Registry {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.revocations.is_empty()
+        self.keys.is_empty() && self.joining.is_empty() && self.revocations.is_empty()
     }
 
     /// Registers all of these keys or none. Persons whose certificates have ended are removed. A node's new key
@@ -88,7 +101,20 @@ impl Registry {
         Ok(())
     }
 
-    /// Replaces the entries of registered keys after their certificates were renewed: of all or none.
+    /// Lets the holder of this key add itself to the cluster. An earlier right of the same node, and those whose time
+    /// is over, are removed.
+    pub(super) fn let_join(&mut self, key: KeyDigest, joining: Joining, now_ms: u64) -> Result<(), CommandRefusal> {
+        self.joining.retain(|_, known| known.until_ms >= now_ms && known.node != joining.node);
+        let max = limits::JOINING_MAX;
+        if self.joining.len() >= max {
+            return Err(CommandRefusal::TooMany { what: "nodes that are joining", max });
+        }
+        self.joining.insert(key, joining);
+        Ok(())
+    }
+
+    /// Replaces the entries of registered keys after their certificates were renewed: of all or none. A node whose
+    /// entry is replaced takes part, so its right to add itself is spent.
     pub(super) fn renew(&mut self, keys: Vec<(KeyDigest, Registration)>) -> Result<(), CommandRefusal> {
         for (key, registration) in &keys {
             let holder = registration.holder.clone();
@@ -98,11 +124,13 @@ impl Registry {
                 None => return Err(CommandRefusal::KeyNotRegistered { holder }),
             }
         }
+        self.joining.retain(|key, _| keys.iter().all(|(renewed, _)| renewed != key));
         self.keys.extend(keys);
         Ok(())
     }
 
-    /// Revokes access. A later revocation of the same subject replaces the earlier one.
+    /// Revokes access, and the right of a revoked node to add itself. A later revocation of the same subject replaces
+    /// the earlier one.
     pub(super) fn revoke(&mut self, revocation: Revocation) -> Result<(), CommandRefusal> {
         let (mut kept, max) = (self.revocations.clone(), limits::REVOCATIONS_MAX);
         kept.retain(|known| known.whom != revocation.whom);
@@ -110,6 +138,7 @@ impl Registry {
             return Err(CommandRefusal::TooMany { what: "revocations", max });
         }
         self.keys.retain(|_, registration| !revocation.whom.means(registration));
+        self.joining.retain(|_, joining| revocation.whom != Whom::Node(joining.node));
         kept.push(revocation);
         self.revocations = kept;
         Ok(())
@@ -119,16 +148,26 @@ impl Registry {
         self.keys.iter().map(|(key, registration)| registration.to_proto(key)).collect()
     }
 
+    pub(super) fn encode_joining(&self) -> Vec<proto::JoiningNode> {
+        self.joining.iter().map(|(key, joining)| joining.to_proto(key)).collect()
+    }
+
     pub(super) fn encode_revocations(&self) -> Vec<proto::Revocation> {
         self.revocations.iter().map(Revocation::to_proto).collect()
     }
 
     /// `None` where the messages are not the encoding of a registry.
-    pub(super) fn decode(keys: &[proto::Registration], revocations: &[proto::Revocation]) -> Option<Self> {
-        let is_sorted = keys.is_sorted_by(|one, next| one.key < next.key);
+    pub(super) fn decode(
+        keys: &[proto::Registration],
+        joining: &[proto::JoiningNode],
+        revocations: &[proto::Revocation],
+    ) -> Option<Self> {
+        let is_sorted =
+            keys.is_sorted_by(|one, next| one.key < next.key) && joining.is_sorted_by(|one, next| one.key < next.key);
+        let joining = joining.iter().map(Joining::from_proto).collect::<Option<BTreeMap<_, _>>>()?;
         let keys = keys.iter().map(Registration::from_proto).collect::<Option<BTreeMap<_, _>>>()?;
         let revocations = revocations.iter().map(Revocation::from_proto).collect::<Option<Vec<_>>>()?;
-        let registry = Self { keys, revocations };
+        let registry = Self { keys, joining, revocations };
         (is_sorted && registry.flaw().is_none()).then_some(registry)
     }
 
@@ -142,10 +181,15 @@ impl Registry {
         nodes.sort_unstable();
         let count = nodes.len();
         nodes.dedup();
+        let mut joining: Vec<_> = self.joining.values().map(|joining| joining.node).collect();
+        joining.sort_unstable();
+        joining.dedup();
         let once =
             |(at, one): (usize, &Revocation)| !self.revocations.iter().skip(at + 1).any(|it| it.whom == one.whom);
         match () {
             () if nodes.len() != count => Some("a node with two keys"),
+            () if joining.len() != self.joining.len() => Some("a node that joins with two keys"),
+            () if joining.len() > limits::JOINING_MAX => Some("too many nodes that join"),
             () if self.keys.len() > limits::REGISTRATIONS_MAX => Some("too many registered keys"),
             () if self.revocations.len() > limits::REVOCATIONS_MAX => Some("too many revocations"),
             () if !self.revocations.iter().enumerate().all(once) => Some("a revocation that stands twice"),

@@ -97,6 +97,7 @@ impl State {
             expiry_ms: self.expiry_ms,
             outcomes: self.outcomes.encode(),
             registrations: self.registry.encode_registrations(),
+            joining: self.registry.encode_joining(),
             revocations: self.registry.encode_revocations(),
             authority: self.authority.as_ref().map(ClusterAuthority::to_proto),
             spent_tokens: self.tokens.encode_spent(),
@@ -142,7 +143,7 @@ impl State {
         if format.is_strict() && raw.registrations.iter().any(|raw| proto::Grant::try_from(raw.role).is_err()) {
             return Err(SnapshotError::NewerContent);
         }
-        let registry = Registry::decode(&raw.registrations, &raw.revocations);
+        let registry = Registry::decode(&raw.registrations, &raw.joining, &raw.revocations);
         let registry = registry.filter(|registry| format.registers_keys() || registry.is_empty());
         let registry = registry.ok_or(SnapshotError::Malformed("registry"))?;
         let authority = raw.authority.as_ref().map(|raw| ClusterAuthority::from_proto(raw).ok_or(())).transpose();

@@ -12,7 +12,7 @@ use activation::state::{
 };
 use proptest::prelude::*;
 
-use super::registry::{ada, authority, registered, serial};
+use super::registry::{ada, authority, joining, registered, serial};
 use super::tokens::enrolled;
 use super::world::*;
 
@@ -28,7 +28,7 @@ fn use_token(
     registration: Option<(KeyDigest, Registration)>,
     enrolled: Option<Enrolled>,
 ) -> Command {
-    Command::UseToken { digest: [digest; 32], time_ms: START_MS, node, registration, enrolled }
+    Command::UseToken { digest: [digest; 32], time_ms: START_MS, node, registration, enrolled, joining: None }
 }
 
 fn every_kind() -> Vec<Command> {
@@ -73,6 +73,7 @@ fn every_kind() -> Vec<Command> {
         use_token(4, None, Some(registered(3, ada())), None),
         use_token(4, None, Some(registered(3, ada())), Some(enrolled(4))),
         use_token(4, Some(4), None, Some(enrolled(4))),
+        joining(4, 6, 4, START_MS + DAY_MS),
         Command::Register { keys: vec![registered(1, Holder::Node(1)), registered(2, ada())], renews: false },
         Command::Register { keys: vec![registered(2, ada())], renews: true },
         Command::Revoke(Revocation { whom: Whom::Node(2), time_ms: START_MS }),

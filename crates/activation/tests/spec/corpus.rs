@@ -122,9 +122,16 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "command/use-token",
-            Command::UseToken { digest: [4; 32], time_ms: START_MS, node: Some(4), registration: None, enrolled: None }
-                .encode()
-                .to_vec(),
+            Command::UseToken {
+                digest: [4; 32],
+                time_ms: START_MS,
+                node: Some(4),
+                registration: None,
+                enrolled: None,
+                joining: None,
+            }
+            .encode()
+            .to_vec(),
         ),
         ("command/set-format", Command::SetFormat { format: Format::NEWEST }.encode().to_vec()),
         ("command/audited-act", audited(Act::Command(Box::new(Command::Forget { node: 2 }))).encode().to_vec()),

@@ -176,6 +176,7 @@ fn no_snapshot_holds_texts_of_this_version() {
             node: None,
             registration: None,
             enrolled: None,
+            joining: None,
         })),
         Act::Command(Box::new(Command::InstallCatalog { signed: b"none".as_slice().into() })),
         Act::Command(Box::new(Command::ResetClock { time_ms: START_MS + 1 })),

@@ -1,9 +1,9 @@
 //! The registry: registered keys, and revocations.
 
-use activation::limits::REGISTRATIONS_MAX;
+use activation::limits::{JOINING_MAX, JOINING_MS, REGISTRATIONS_MAX};
 use activation::state::{
-    Applied, ClusterAuthority, Command, CommandRefusal, Format, Grant, Holder, KeyDigest, OpenToken, PersonRole,
-    Registration, Revocation, Serial, State, Whom,
+    Applied, ClusterAuthority, Command, CommandRefusal, Format, Grant, Holder, Joining, KeyDigest, OpenToken,
+    PersonRole, Registration, Revocation, Serial, State, Whom,
 };
 use proptest::prelude::*;
 
@@ -36,6 +36,18 @@ fn renew(keys: Vec<(KeyDigest, Registration)>) -> Command {
 
 fn revoke(whom: Whom) -> Command {
     Command::Revoke(Revocation { whom, time_ms: START_MS })
+}
+
+/// The use of a token by a node, whose key may join as that node.
+pub(crate) fn joining(token: u8, key: u8, node: u64, until_ms: u64) -> Command {
+    Command::UseToken {
+        digest: [token; 32],
+        time_ms: START_MS,
+        node: Some(node),
+        registration: None,
+        enrolled: None,
+        joining: Some(([key; 32], Joining { node, until_ms })),
+    }
 }
 
 fn cluster() -> Cluster {
@@ -142,6 +154,7 @@ fn a_token_is_spent_only_where_the_key_of_its_bearer_can_be_registered() {
         node: None,
         registration: Some(registered(number, reader.clone())),
         enrolled: None,
+        joining: None,
     };
     let before = cluster.state.hash();
     let why = CommandRefusal::KeyOfAnotherHolder { holder: Holder::Node(1) };
@@ -151,6 +164,87 @@ fn a_token_is_spent_only_where_the_key_of_its_bearer_can_be_registered() {
     assert_eq!(cluster.state.registry().get(&[2; 32]).unwrap().holder, reader);
     assert_eq!(cluster.apply(&using(3)), Applied::Refused(CommandRefusal::UnknownToken));
     assert_eq!(cluster.state.registry().get(&[3; 32]), None);
+}
+
+/// Adds a token for a node and lets the holder of `key` use it.
+fn joins(cluster: &mut Cluster, key: u8, node: u64, until_ms: u64) -> Applied {
+    let token = OpenToken { grant: Grant::Node, expires_ms: START_MS };
+    cluster.apply(&Command::AddToken { digest: [key; 32], token });
+    cluster.apply(&joining(key, key, node, until_ms))
+}
+
+#[test]
+fn a_node_with_a_token_may_add_itself_until_it_has_joined_or_is_revoked() {
+    let until_ms = START_MS + JOINING_MS;
+    let mut cluster = cluster();
+    cluster.apply(&register(vec![registered(1, Holder::Node(1))]));
+    assert_eq!(joins(&mut cluster, 4, 4, until_ms), Applied::Done);
+    let registry = cluster.state.registry();
+    assert_eq!(registry.joining(&[4; 32]), Some(&Joining { node: 4, until_ms }));
+    assert_eq!(registry.get(&[4; 32]), None, "its key gives no access");
+    survives_a_snapshot(&cluster.state);
+
+    // To be registered is not to have joined: an addition that fails is tried again.
+    cluster.apply(&register(vec![registered(4, Holder::Node(4))]));
+    cluster.apply(&revoke(Whom::Serial(serial(4))));
+    assert!(cluster.state.registry().joining(&[4; 32]).is_some());
+    cluster.apply(&register(vec![registered(4, Holder::Node(4))]));
+    assert_eq!(cluster.apply(&renew(vec![registered(4, Holder::Node(4))])), Applied::Done);
+    assert_eq!(cluster.state.registry().joining(&[4; 32]), None, "once");
+
+    assert_eq!(joins(&mut cluster, 5, 5, until_ms), Applied::Done);
+    cluster.apply(&revoke(Whom::Node(5)));
+    assert_eq!(cluster.state.registry().joining(&[5; 32]), None);
+
+    // Another token for the same number: the first key may join no more.
+    for key in [6, 7] {
+        assert_eq!(joins(&mut cluster, key, 6, until_ms), Applied::Done);
+    }
+    let joining: Vec<_> = cluster.state.registry().joining_nodes().map(|(key, _)| key[0]).collect();
+    assert_eq!(joining, [7]);
+    cluster.apply(&Command::SetFormat { format: Format::new(2).unwrap() });
+    assert_eq!(cluster.state.registry().joining_nodes().count(), 0);
+}
+
+#[test]
+fn nodes_whose_time_to_join_is_over_make_room() {
+    let mut cluster = cluster();
+    for number in 1..=u8::try_from(JOINING_MAX).unwrap() {
+        assert_eq!(joins(&mut cluster, number, number.into(), START_MS + u64::from(number)), Applied::Done);
+    }
+    let before = cluster.state.registry().clone();
+    let full = CommandRefusal::TooMany { what: "nodes that are joining", max: JOINING_MAX };
+    assert_eq!(joins(&mut cluster, 200, 200, START_MS + 99), Applied::Refused(full));
+    assert_eq!(cluster.state.registry(), &before);
+    assert!(cluster.state.open_token(&[200; 32]).is_some(), "the token is not spent");
+    let Command::UseToken { digest, node, registration, enrolled, joining, .. } = joining(200, 200, 200, START_MS + 99)
+    else {
+        unreachable!()
+    };
+    let token = OpenToken { grant: Grant::Node, expires_ms: START_MS + 5 };
+    cluster.apply(&Command::AddToken { digest, token });
+    let later = Command::UseToken { digest, time_ms: START_MS + 2, node, registration, enrolled, joining };
+    assert_eq!(cluster.apply(&later), Applied::Done);
+    assert_eq!(cluster.state.registry().joining(&[1; 32]), None);
+    survives_a_snapshot(&cluster.state);
+}
+
+#[test]
+fn a_node_may_join_only_as_the_node_that_the_token_made_it() {
+    let Command::UseToken { digest, time_ms, registration, enrolled, joining, .. } = joining(4, 4, 4, START_MS) else {
+        unreachable!()
+    };
+    for node in [None, Some(5)] {
+        let command = Command::UseToken {
+            digest,
+            time_ms,
+            node,
+            registration: registration.clone(),
+            enrolled: enrolled.clone(),
+            joining,
+        };
+        assert!(Command::decode(&command.encode()).is_err(), "{node:?}");
+    }
 }
 
 #[test]

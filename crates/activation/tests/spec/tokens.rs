@@ -12,7 +12,7 @@ fn add(digest: u8, grant: Grant, expires_ms: u64) -> Command {
 }
 
 fn spend(digest: u8, time_ms: u64, node: Option<u64>) -> Command {
-    Command::UseToken { digest: [digest; 32], time_ms, node, registration: None, enrolled: None }
+    Command::UseToken { digest: [digest; 32], time_ms, node, registration: None, enrolled: None, joining: None }
 }
 
 pub(crate) fn enrolled(number: u8) -> Enrolled {
@@ -21,7 +21,7 @@ pub(crate) fn enrolled(number: u8) -> Enrolled {
 
 fn enrol(number: u8, node: u64) -> Command {
     let (digest, enrolled) = ([number; 32], Some(enrolled(number)));
-    Command::UseToken { digest, time_ms: 0, node: Some(node), registration: None, enrolled }
+    Command::UseToken { digest, time_ms: 0, node: Some(node), registration: None, enrolled, joining: None }
 }
 
 #[test]

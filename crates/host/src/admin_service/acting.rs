@@ -64,6 +64,12 @@ impl<'a> Acting<'a> {
         }
     }
 
+    /// A node that is no member yet and adds itself, with the consent of the token that it used.
+    pub(super) fn joining(nodes: &'a NodeClient, node: u64, from: String) -> Self {
+        let who = format!("node {node}, with a token");
+        Self { who, from, ..Self::node(nodes) }
+    }
+
     async fn origin(&self) -> Result<Origin, Status> {
         let point = self.replica.read_point().await.map_err(unavailable)?;
         let origin = Origin::new(&self.who, &self.from, point.cluster_time_ms);

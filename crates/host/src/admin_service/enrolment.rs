@@ -1,8 +1,9 @@
 //! Join tokens, and the certificates that their bearers get.
 
 use activation::{
-    limits::{CERTIFICATE_BYTES_MAX, NODE_ID_MAX},
-    state::{Command, Enrolled, Grant, KeyDigest, OpenToken, Registration},
+    coded::{Code, Coded},
+    limits::{CERTIFICATE_BYTES_MAX, JOINING_MS, NODE_ID_MAX},
+    state::{Command, Enrolled, Grant, Joining, KeyDigest, OpenToken, Registration},
 };
 use admin::wire::{TextEnum, token_role};
 use api::admin::v1::{self as proto, CertificateRole};
@@ -11,7 +12,7 @@ use replication::Replica;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tonic::Status;
-use transport::{Authority, Certificate, Role, Subject, Token};
+use transport::{Authority, Certificate, Role, SigningRequest, Subject, Token};
 
 use super::{
     acting::Acting,
@@ -23,6 +24,7 @@ use crate::{
     credentials::{issuing::Issuer, registered::registration},
     limits::TOKEN_VALID_S_MAX,
     peers::node_client::NodeClient,
+    test_hooks,
 };
 
 /// Creates join tokens, and enrols the persons and nodes that present them.
@@ -114,9 +116,9 @@ impl Enrolment {
             refused(why)
         })?;
         let registers = acting.replica.view(|state| state.format().registers_keys());
-        let spend = |node, registration, certificate: &str| {
+        let spend = |node, registration, joining, certificate: &str| {
             let enrolled = if registers { enrolled(&asked.request, certificate)? } else { None };
-            Ok::<_, Status>(Command::UseToken { digest, time_ms: now_ms, node, registration, enrolled })
+            Ok::<_, Status>(Command::UseToken { digest, time_ms: now_ms, node, registration, enrolled, joining })
         };
         let role = match open.grant {
             // Only persons enrol with a name.
@@ -125,9 +127,14 @@ impl Enrolment {
             }
             Grant::Node => {
                 let node = number(acting.replica, asked.node)?;
-                let reply = self.certified_node(acting.replica, asked, node).await?;
+                let mut reply = self.certified_node(acting.replica, asked, node).await?;
+                let joining = match registers {
+                    true => Some(joining(&reply.certificate, node, now_ms)?),
+                    false => None,
+                };
+                reply.adds_itself = joining.is_some();
                 acting.bearing_token(&Subject::Node(node));
-                acting.propose(spend(Some(node), None, &reply.certificate)?).await?;
+                acting.propose(spend(Some(node), None, joining, &reply.certificate)?).await?;
                 tracing::info!(
                     node,
                     peer_address = asked.peer_address,
@@ -146,7 +153,7 @@ impl Enrolment {
         acting.bearing_token(&format_args!("{} ({role})", asked.name));
         let (certificate, registered) = self.issued(&asked.request, &subject).await?;
         // The entry that spends the token also registers the key, before the certificate is handed out.
-        acting.propose(spend(None, registers.then_some(registered), &certificate)?).await?;
+        acting.propose(spend(None, registers.then_some(registered), None, &certificate)?).await?;
         tracing::info!(%subject, "issued a certificate to a person who presented a token");
         Ok(person_reply(certificate, authority, role))
     }
@@ -171,9 +178,43 @@ impl Enrolment {
             "a used token was presented again, with the same certificate signing request"
         );
         Ok(Some(match certificate.subject {
-            Subject::Node(node) => node_reply(replica, authority, node, pem),
+            Subject::Node(node) => {
+                let adds_itself = replica.view(|state| state.registry().joining(&certificate.key).is_some());
+                proto::EnrollReply { adds_itself, ..node_reply(replica, authority, node, pem) }
+            }
             Subject::Person { role, .. } => person_reply(pem, authority, role),
         }))
+    }
+
+    /// Issues a certificate for a node whose signing request an administrator got as a file. It gives no access before
+    /// the node is added.
+    pub(super) async fn certify_node(
+        &self,
+        acting: &Acting<'_>,
+        asked: &proto::CertifyNodeRequest,
+    ) -> Result<proto::CertifyNodeReply, Status> {
+        let authority = self.authority()?;
+        let subject = SigningRequest::subject_of(&asked.request).map_err(invalid)?;
+        let Subject::Node(node) = subject else {
+            return Err(invalid("the request names a person and no node: a person logs in with a token"));
+        };
+        activation::id::node_id(node).map_err(invalid)?;
+        acting.replica.read_point().await.map_err(unavailable)?;
+        let members = peer_addresses(acting.replica);
+        if members.iter().any(|member| member.node == node) {
+            return Err(Status::already_exists(format!(
+                "node {node} is a member already: initialise the new node under a number that no member has"
+            )));
+        }
+        if acting.replica.view(|state| state.registry().joining_nodes().any(|(_, joining)| joining.node == node)) {
+            return Err(Status::already_exists(format!(
+                "the number {node} was given to a node that joins with a token: initialise the new node under another one"
+            )));
+        }
+        let issue = self.issuer.issue(asked.request.to_vec(), &subject);
+        let certificate = acting.noted(Coded::new(Code::CertifyNode, [node]), issue).await?;
+        tracing::info!(node, "a node got a certificate for its signing request");
+        Ok(proto::CertifyNodeReply { node, certificate, authority, members })
     }
 
     /// Issues another certificate for the key of the certificate that the caller presented.
@@ -254,16 +295,27 @@ fn person_reply(certificate: String, authority: String, role: Role) -> proto::En
 }
 
 fn node_reply(replica: &Replica, authority: String, node: u64, certificate: String) -> proto::EnrollReply {
-    let members = replica.cluster().members.into_iter();
     proto::EnrollReply {
         certificate,
         authority,
         role: CertificateRole::Node.into(),
         role_text: CertificateRole::Node.text().into(),
         node,
-        members: members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect(),
+        members: peer_addresses(replica),
         ..proto::EnrollReply::default()
     }
+}
+
+fn peer_addresses(replica: &Replica) -> Vec<proto::PeerAddress> {
+    let members = replica.cluster().members.into_iter();
+    members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect()
+}
+
+/// The right of the node with this certificate to add itself.
+fn joining(certificate: &str, node: u64, now_ms: u64) -> Result<(KeyDigest, Joining), Status> {
+    let certificate = Certificate::from_pem(certificate).map_err(|error| Status::internal(error.to_string()))?;
+    let lasts_ms = test_hooks::joining_ms().unwrap_or(JOINING_MS);
+    Ok((certificate.key, Joining { node, until_ms: now_ms.saturating_add(lasts_ms) }))
 }
 
 fn request_digest(request: &[u8]) -> [u8; 32] {

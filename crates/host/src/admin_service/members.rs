@@ -3,7 +3,7 @@
 use activation::{
     coded::{Code, Coded},
     id,
-    state::{Command, Revocation, Whom},
+    state::{Command, KeyDigest, Revocation, Whom},
 };
 use api::{
     admin::v1::{self as proto, NodeState},
@@ -37,6 +37,8 @@ impl Members<'_> {
                 asked.address
             )));
         }
+        let members = self.acting.replica.cluster().members;
+        let already_member = members.get(&node).is_some_and(|known| known.address == asked.address);
         let add = async {
             // Register the node's present key before it calls any member.
             self.registrar.register_node(self.acting, node, &asked.address).await?;
@@ -50,7 +52,20 @@ impl Members<'_> {
         };
         let index =
             self.acting.noted(Coded::new(Code::AddNode, [node.to_string(), asked.address.clone()]), add).await?;
-        self.seen_at(index).await
+        Ok(proto::MembersReply { already_member, ..self.seen_at(index).await? })
+    }
+
+    /// Makes a node a member that joins with a token and presented this key. Where it fails, the node keeps its right
+    /// and asks again; the leader revokes the registration if that takes long.
+    pub(super) async fn add_joining(&self, node: u64, key: KeyDigest, address: &str) -> Result<(), Status> {
+        // Before anything is recorded: a node that cannot be reached asks again and again.
+        self.registrar.verify_key(node, address, &key).await?;
+        let add = async {
+            self.registrar.register_node(self.acting, node, address).await?;
+            let index = self.acting.replica.add(node, address).await.map_err(propose_error)?;
+            self.acting.replica.wait_applied(index).await.map_err(unavailable)
+        };
+        self.acting.noted(Coded::new(Code::AddNode, [node.to_string(), address.to_owned()]), add).await
     }
 
     pub(super) async fn remove(&self, asked: proto::RemoveNodeRequest) -> Result<proto::MembersReply, Status> {
@@ -170,6 +185,6 @@ impl Members<'_> {
         self.acting.replica.wait_applied(index).await.map_err(unavailable)?;
         let cluster = self.acting.replica.cluster();
         let learners = cluster.members.keys().copied().filter(|node| !cluster.voters.contains(node)).collect();
-        Ok(proto::MembersReply { voters: cluster.voters, learners })
+        Ok(proto::MembersReply { voters: cluster.voters, learners, already_member: false })
     }
 }

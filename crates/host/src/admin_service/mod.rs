@@ -8,6 +8,7 @@ mod authority;
 mod caller;
 mod enrolment;
 mod events;
+mod joining;
 mod keys;
 mod members;
 mod refused_enrolments;
@@ -47,7 +48,7 @@ use tonic::{Request, Response, Status, transport::Server};
 use transport::{Admission, Audience, PresentedIdentity, listen_privately};
 
 pub use self::audit_log::AUDIT_TARGET;
-pub(crate) use self::{acting::Acting, keys::Keys, status::ACCESS_DENIED};
+pub(crate) use self::{acting::Acting, joining::JoiningService, keys::Keys, status::ACCESS_DENIED};
 use self::{
     enrolment::Enrolment,
     members::Members,
@@ -494,6 +495,10 @@ impl admin_server::Admin for Admin {
     ) -> Reply<proto::RenewCertificateReply> {
         let acting = self.acting(&request)?;
         self.enrolment.renew(&acting, &caller::of(&request), request.get_ref()).await.map(Response::new)
+    }
+
+    async fn certify_node(&self, request: Request<proto::CertifyNodeRequest>) -> Reply<proto::CertifyNodeReply> {
+        self.enrolment.certify_node(&self.acting(&request)?, request.get_ref()).await.map(Response::new)
     }
 
     async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {

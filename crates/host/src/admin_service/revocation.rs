@@ -64,7 +64,10 @@ pub(super) async fn revoke(
         let meant = state.registry().registrations().filter(|(_, registration)| whom.means(registration));
         meant.map(|(key, registration)| (*key, registration.clone())).collect()
     });
-    if meant.is_empty() && registrar.registered.is_own_authority() {
+    let joins = acting
+        .replica
+        .view(|state| state.registry().joining_nodes().any(|(_, joining)| whom == Whom::Node(joining.node)));
+    if meant.is_empty() && !joins && registrar.registered.is_own_authority() {
         return Err(Status::not_found(format!(
             "no key is registered for {whom}: `quorate cluster revoke --list` shows the registered keys"
         )));

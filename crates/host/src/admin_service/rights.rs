@@ -59,6 +59,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("Revoke", Some(Role::Administrator)),
     ("Registry", Some(Role::Administrator)),
     ("RotateAuthority", Some(Role::Administrator)),
+    ("CertifyNode", Some(Role::Administrator)),
     ("Enroll", None),
 ];
 

@@ -50,10 +50,14 @@ impl Config {
                 "the heartbeat interval must be below the minimum election timeout, and that below the maximum",
             );
         }
-        let Tls { authority, certificate, key } = &self.tls;
+        let Tls { authority, certificate, key, crl } = &self.tls;
         if ![certificate.is_some(), key.is_some()].iter().all(|given| *given == authority.is_some()) {
             let fix = "give tls.authority, tls.certificate and tls.key, or none of them";
             return refuse("tls.authority", "an organisation's authority needs all three files".into(), fix);
+        }
+        if crl.is_some() && authority.is_none() {
+            let fix = "give tls.authority, tls.certificate and tls.key with it; `quorate cluster revoke` is for the cluster's own authority";
+            return refuse("tls.crl", "the cluster's own authority has no revocation list".into(), fix);
         }
         let members = &self.peers.members;
         if !members.is_empty() && !members.contains_key(&self.node) {

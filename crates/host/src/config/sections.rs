@@ -208,7 +208,7 @@ section! {
 }
 
 section! {
-    /// Files of an organisation's own authority: all three are given, or none where the cluster has its own
+    /// Files of an organisation's own authority: the first three are given, or none where the cluster has its own
     /// authority.
     "tls" Tls {
         authority: Option<PathBuf> = None,
@@ -217,6 +217,8 @@ section! {
             "With tls.authority: file with this node's certificate (O=quorate, OU=node, CN=its number) and the intermediate certificates";
         key: Option<PathBuf> = None,
             "With tls.authority: file with the private key of that certificate";
+        crl: Option<PathBuf> = None,
+            "With tls.authority: file with the certificate revocation lists of that authority (PEM, or one list in DER; 4 MiB at most). Revoked certificates are refused. Read again when it changes, and on SIGHUP";
     }
 }
 

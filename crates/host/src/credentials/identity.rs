@@ -18,8 +18,8 @@ use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::{sync::Notify, time::timeout};
 use transport::{
-    Authority, Certificate, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject, TransportError,
-    limits::NODE_LIFETIME, read_private,
+    Authority, Certificate, Folder, Identity, KnownKeys, PresentedIdentity, RevocationLists, SigningRequest, Subject,
+    TransportError, limits::NODE_LIFETIME, read_private,
 };
 
 use crate::{
@@ -36,7 +36,8 @@ pub enum IdentityError {
     /// The certificate was never made, or the data folder is from a version without certificates.
     #[error(
         "this node has no certificate in {}: make one with `quorate host init --renew-identity --config FILE`, which \
-         creates an authority; add `--authority` or `--join` if the cluster has one already",
+         begins an authority, and with `--join` added where the cluster has one already. A node whose signing request is not \
+         answered yet gets it with `quorate host init --certificate FILE`",
         folder.display()
     )]
     Missing {
@@ -52,6 +53,15 @@ pub enum IdentityError {
     /// A certificate or key file cannot be read, written or used.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// A file is not what `cluster certify` writes.
+    #[error("it does not hold a node's certificate, and then that of the authority that issued it, in PEM")]
+    NoAnswer,
+    /// There is no key for which a certificate could have been requested.
+    #[error("there is no key in {}: the certificate is for the node that made its request (`quorate host init --request`)", folder.display())]
+    NoRequest {
+        /// The folder in which the key is expected.
+        folder: PathBuf,
+    },
     /// No node that holds the authority's key certified this node's key.
     #[error("no node that holds the authority's key issued a certificate for this node's key: {0}")]
     NotCertified(String),
@@ -78,7 +88,8 @@ impl IdentityError {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::Missing { .. } => hresult::NOT_INSTALLED,
+            Self::Missing { .. } | Self::NoRequest { .. } => hresult::NOT_INSTALLED,
+            Self::NoAnswer => hresult::INVALID_DATA,
             Self::Made { .. } => hresult::WRONG_STATE,
             Self::Transport(TransportError::Io { source, .. }) => hresult::of_io(source),
             Self::Transport(_) => hresult::INVALID_DATA,
@@ -108,7 +119,7 @@ pub(crate) enum Source {
         authority_changed: Arc<Notify>,
     },
     /// An organisation's authority, with the node's files.
-    Organisation { authority: PathBuf, certificate: PathBuf, key: PathBuf, node: u64 },
+    Organisation { authority: PathBuf, certificate: PathBuf, key: PathBuf, crl: Option<PathBuf>, node: u64 },
 }
 
 impl Source {
@@ -119,6 +130,7 @@ impl Source {
                 authority: authority.clone(),
                 certificate: certificate.clone(),
                 key: key.clone(),
+                crl: config.tls.crl.clone(),
                 node,
             },
             _ => Self::Cluster {
@@ -240,8 +252,10 @@ impl Source {
                     identity
                 }
             }
-            Self::Organisation { authority, certificate, key, .. } => {
-                Identity::from_files(certificate, key, authority)?
+            Self::Organisation { authority, certificate, key, crl, .. } => {
+                let identity = Identity::from_files_with_lists(certificate, key, authority, crl.as_deref())?;
+                warn_of_other_lists(&identity);
+                identity
             }
         };
         let (node, place) = match self {
@@ -274,7 +288,13 @@ impl Source {
 
     /// Renews the presented certificate whenever it is due, and reads it again whenever `reread` is notified. A node
     /// without the authority's key requests the certificate from another node. Runs until the node stops.
-    pub(crate) async fn follow(self, own: Arc<PresentedIdentity>, certifies: impl Certifies, reread: Arc<Notify>) {
+    /// `changed` is called after each change of what is presented and trusted.
+    pub(crate) async fn follow(
+        self,
+        (own, changed): (Arc<PresentedIdentity>, impl Fn() + Send),
+        certifies: impl Certifies,
+        reread: Arc<Notify>,
+    ) {
         let mut seen = self.digest();
         // Check at once: a node that was off for a year has an expired certificate.
         let mut pause = Duration::ZERO;
@@ -311,6 +331,7 @@ impl Source {
             match tasks::blocking(HostTask::CertificateLoad, move || source.load()).await {
                 Ok(Ok(identity)) => {
                     own.replace(identity);
+                    changed();
                     tracing::info!("this node's certificate was {}", if is_told { "read again" } else { "renewed" });
                 }
                 Ok(Err(error)) => {
@@ -335,15 +356,27 @@ impl Source {
         }
     }
 
-    /// A digest of an organisation's three files; `None` where one cannot be read, or the cluster's own authority is
+    /// A digest of an organisation's files; `None` where one cannot be read, or the cluster's own authority is
     /// used.
     fn digest(&self) -> Option<[u8; 32]> {
-        let Self::Organisation { authority, certificate, key, .. } = self else { return None };
+        let Self::Organisation { authority, certificate, key, crl, .. } = self else { return None };
         let mut digest = Sha256::new();
         for path in [authority, certificate, key] {
             digest.update(read_private(path).ok()?.as_slice());
         }
+        if let Some(crl) = crl {
+            digest.update(RevocationLists::bytes_of(crl).ok()?);
+        }
         Some(digest.finalize().into())
+    }
+}
+
+/// Warns where the revocation lists say nothing about certificates of the authority that certified this node.
+fn warn_of_other_lists(identity: &Identity) {
+    if identity.revocation_lists().is_some_and(|lists| !lists.cover(identity.certificate())) {
+        tracing::warn!(
+            "tls.crl holds no list of the authority that issued this node's certificate: whom that authority revokes is let in"
+        );
     }
 }
 
@@ -393,11 +426,50 @@ pub(crate) fn destroy_keys(data: &Path) -> Result<(), TransportError> {
     Folder::at(&data.join("tls")).destroy_keys()
 }
 
-/// Takes over a cluster's authority with its key from the `tls` folder of another node, or from a copy of it, and
-/// makes this node's certificate.
-pub fn adopt(config: &Config, other: &Folder) -> Result<(), IdentityError> {
-    let authority = other.authority()?;
-    take_in(config, authority.certificate_pem(), &authority.key_pem())
+/// The certificate of `config`'s node for its key, by the authority whose key is in `first`, another node's folder on
+/// this machine: for a program that runs all nodes of a cluster by itself.
+pub fn create_beside(config: &Config, first: &Config) -> Result<(), IdentityError> {
+    let authority = folder(first).authority()?;
+    let (certificate, key) = authority.issue_with_key(&Subject::Node(config.node), now_ms(), lifetime())?;
+    take_in_certified(config, authority.certificate_pem(), &certificate, &key)
+}
+
+/// A signing request in PEM for the node's key, which is made if there is none yet. It names the node.
+pub fn request(config: &Config) -> Result<String, IdentityError> {
+    let folder = folder(config);
+    if folder.is_made() {
+        return Err(IdentityError::Made { folder: folder.path().to_owned() });
+    }
+    if !folder.has_node_key() {
+        folder.write_node_key(&SigningRequest::new_key()?)?;
+    }
+    Ok(SigningRequest::pem_of(&SigningRequest::of_node(config.node, &folder.node_key()?)?))
+}
+
+/// Stores the certificate that the cluster issued for the key of [`request`], with that of the cluster's authority:
+/// `answer` holds both in PEM, the node's first.
+pub fn take_in_answer(config: &Config, answer: &str) -> Result<(), IdentityError> {
+    let folder = folder(config);
+    if folder.is_made() {
+        return Err(IdentityError::Made { folder: folder.path().to_owned() });
+    }
+    let certificates = Certificate::all_in_pem(answer)?;
+    let (own, authorities) = match certificates.split_first() {
+        Some((own, authorities)) if !authorities.is_empty() => (own, authorities.concat()),
+        _ => return Err(IdentityError::NoAnswer),
+    };
+    let certificate = Certificate::from_pem(own)?;
+    if certificate.subject != Subject::Node(config.node) {
+        let (place, found, node) = (folder.path().to_owned(), certificate.subject, config.node);
+        return Err(IdentityError::OfAnother { place, found, node });
+    }
+    if Authority::name_of(&authorities)? != certificate.issuer {
+        return Err(IdentityError::NoAnswer);
+    }
+    if !folder.has_node_key() {
+        return Err(IdentityError::NoRequest { folder: folder.path().to_owned() });
+    }
+    Ok(folder.write_certified(&authorities, own, &folder.node_key()?)?)
 }
 
 /// Stores what a node received when it joined: the authority's certificate, and the node's certificate and key.

@@ -15,7 +15,7 @@ use std::{
 use activation::state::{Holder, PersonRole, Registration, Registry, Serial, Whom};
 use replication::Replica;
 use tokio::sync::{mpsc, watch};
-use transport::{Certificate, Role, Standing, Subject};
+use transport::{Certificate, PresentedIdentity, Role, Standing, Subject};
 
 use crate::limits::{VOUCHED_MAX, VOUCHING_WAITING_MAX};
 
@@ -38,6 +38,9 @@ pub(crate) enum NotLetIn {
     /// An organisation's certificate that was revoked in this cluster.
     #[error("this certificate was revoked (`quorate cluster revoke`)")]
     Revoked,
+    /// An organisation's certificate that its authority revoked.
+    #[error("this certificate is in the revocation list of its authority (tls.crl)")]
+    Listed,
 }
 
 /// Decides by the state that is applied on this node. Cheap to call.
@@ -45,6 +48,8 @@ pub(crate) struct Registered {
     replica: Replica,
     /// True where an organisation's authority issues the certificates.
     is_organisations: bool,
+    /// What this node presents, with the revocation lists of an organisation's authority.
+    shown: Arc<PresentedIdentity>,
     /// Keys and node numbers that other members confirmed since the state last changed.
     vouched: Mutex<BTreeMap<[u8; 32], u64>>,
     unknown: mpsc::Sender<UnknownNode>,
@@ -61,13 +66,18 @@ pub(crate) struct UnknownNode {
 
 impl Registered {
     /// Creates the registry's view, and the channel of unknown nodes about which the other members have to be asked.
-    pub(crate) fn new(replica: Replica, is_organisations: bool) -> (Self, mpsc::Receiver<UnknownNode>) {
+    pub(crate) fn new(
+        replica: Replica,
+        is_organisations: bool,
+        shown: Arc<PresentedIdentity>,
+    ) -> (Self, mpsc::Receiver<UnknownNode>) {
         let (unknown, asked) = mpsc::channel(VOUCHING_WAITING_MAX);
         let (changes, _) = watch::channel(0);
         (
             Self {
                 replica,
                 is_organisations,
+                shown,
                 vouched: Mutex::default(),
                 unknown,
                 changes,
@@ -93,6 +103,9 @@ impl Registered {
 
     /// The subject as which the holder of this certificate is admitted now.
     pub(crate) fn holder(&self, certificate: &Certificate) -> Result<Subject, NotLetIn> {
+        if self.is_organisations && self.shown.now().revocation_lists().is_some_and(|lists| lists.revoke(certificate)) {
+            return Err(NotLetIn::Listed);
+        }
         self.replica.view(|state| judge(state.registry(), self.is_organisations, certificate))
     }
 
@@ -122,7 +135,8 @@ impl Registered {
         }
     }
 
-    /// Notes that this node's view of the registry changed: every connection is checked again.
+    /// Notes that this node's view of the registry, or of the revocation lists, changed: every connection is checked
+    /// again.
     pub(crate) fn changed(&self) {
         self.vouched().clear();
         self.changes.send_modify(|change| *change = change.wrapping_add(1));

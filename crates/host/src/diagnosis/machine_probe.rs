@@ -10,7 +10,7 @@ use std::{
 use api::admin::v1::MachineReport;
 use replication::Replica;
 use tokio::time::Instant;
-use transport::PresentedIdentity;
+use transport::{PresentedIdentity, RevocationLists};
 
 use super::builds;
 use crate::{
@@ -42,6 +42,7 @@ impl MachineProbe {
         let synced = tasks::blocking(HostTask::DiskProbe, move || sync_us(&data)).await.and_then(|synced| synced);
         let (running, installed) = futures::join!(builds::running(), builds::installed());
         let installed_unknown = installed.as_ref().err().or(running.as_ref().err()).cloned().unwrap_or_default();
+        let certificate = self.certificate.now();
         let disk = rustix::fs::statvfs(&self.data).ok();
         let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
         MachineReport {
@@ -51,7 +52,7 @@ impl MachineProbe {
             data_free_bytes: disk.as_ref().map_or(0, |disk| bytes(disk.f_bavail, disk.f_frsize)),
             sync_us: synced.as_ref().copied().unwrap_or(0),
             write_error: synced.err().map_or_else(String::new, |error| error.to_string()),
-            certificate_ends_ms: self.certificate.now().ends_ms(),
+            certificate_ends_ms: certificate.ends_ms(),
             store_bytes: replica.store_bytes().unwrap_or(0),
             descriptors_limit: descriptor_limit(),
             descriptors_open: descriptors_open(),
@@ -60,6 +61,7 @@ impl MachineProbe {
             running: running.ok(),
             installed: installed.ok(),
             installed_unknown,
+            revocation_list_ends_ms: certificate.revocation_lists().and_then(RevocationLists::ends_ms),
         }
     }
 }

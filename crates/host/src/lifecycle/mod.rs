@@ -5,6 +5,7 @@ pub(crate) mod authority_key;
 pub(crate) mod descriptors;
 pub(crate) mod drain;
 pub(crate) mod draining;
+pub mod joining;
 pub(crate) mod leave;
 pub(crate) mod live_settings;
 pub(crate) mod ports;

@@ -76,6 +76,14 @@ pub(crate) enum NotRegistered {
         /// The subject that the certificate names.
         found: Subject,
     },
+    /// The node at the address has another key than the one that asked to be added.
+    #[error("at {address} there is another node {node} than the one that asks: its key differs")]
+    OtherKey {
+        /// The number of the node.
+        node: u64,
+        /// The peer address, HOST:PORT.
+        address: String,
+    },
     /// The certificate's serial number is not allowed in the registry.
     #[error("the serial number of the certificate of {0} is not valid")]
     Serial(Subject),
@@ -121,7 +129,7 @@ impl Registrar {
         Ok(())
     }
 
-    /// Registers the key that the node at `address` presents, on behalf of an administrator.
+    /// Registers the key that the node at `address` presents.
     pub(crate) async fn register_node(
         &self,
         acting: &Acting<'_>,
@@ -141,6 +149,15 @@ impl Registrar {
                 .map_err(NotRegistered::Refused)?;
         }
         Ok(())
+    }
+
+    /// Verifies that the node at `address` presents this key.
+    pub(crate) async fn verify_key(&self, node: u64, address: &str, key: &KeyDigest) -> Result<(), NotRegistered> {
+        if self.key_of(node, address).await?.0 == *key {
+            Ok(())
+        } else {
+            Err(NotRegistered::OtherKey { node, address: address.to_owned() })
+        }
     }
 
     async fn key_of(&self, node: u64, address: &str) -> Result<(KeyDigest, Registration), NotRegistered> {
@@ -256,6 +273,7 @@ impl Registrar {
             since.lacking = None;
             self.registered.set_formed_cluster(false);
             self.register_renewed().await?;
+            self.note_joined(&cluster).await?;
             return self.shut_out_departed(&cluster, &mut since.departed).await;
         }
         let since = *since.lacking.get_or_insert_with(Instant::now);
@@ -273,8 +291,29 @@ async fn changed(progress: &mut watch::Receiver<Progress>, index: u64) -> bool {
 }
 
 impl Registrar {
+    /// On the leader, ends the right to add itself of each node that is a member now.
+    async fn note_joined(&self, cluster: &ClusterView) -> Result<(), NotRegistered> {
+        if cluster.leader != Some(cluster.node) || !self.registers() {
+            return Ok(());
+        }
+        let joined: Vec<_> = self.nodes.replica().view(|state| {
+            let registry = state.registry();
+            let members = registry.joining_nodes().filter(|(_, it)| cluster.members.contains_key(&it.node));
+            let registered = members.filter_map(|(key, it)| {
+                let registration = registry.get(key).filter(|known| known.holder == Holder::Node(it.node))?;
+                Some((*key, registration.clone()))
+            });
+            registered.collect()
+        });
+        if joined.is_empty() {
+            return Ok(());
+        }
+        let spent = Command::Register { keys: joined, renews: true };
+        Acting::node(&self.nodes).propose(spent).await.map(drop).map_err(NotRegistered::Refused)
+    }
+
     /// On the leader, revokes the keys of nodes that are not members: a node that left, and one whose addition
-    /// failed.
+    /// failed. A node that may still add itself loses its registration only, and keeps that right.
     async fn shut_out_departed(
         &self,
         cluster: &ClusterView,
@@ -296,12 +335,21 @@ impl Registrar {
         for node in registered.into_iter().filter(|node| !cluster.members.contains_key(node)) {
             let since = departed.entry(node).or_insert_with(Instant::now);
             if since.elapsed() >= REGISTRY_GRACE {
-                let revocation = Revocation { whom: Whom::Node(node), time_ms };
+                let revocation = Revocation { whom: self.whom_to_shut_out(node), time_ms };
                 let proposed = Acting::node(&self.nodes).propose(Command::Revoke(revocation)).await;
                 proposed.map_err(NotRegistered::Refused)?;
             }
         }
         Ok(())
+    }
+
+    fn whom_to_shut_out(&self, node: u64) -> Whom {
+        self.nodes.replica().view(|state| {
+            let (registry, now_ms) = (state.registry(), state.expiry_ms().unwrap_or(0));
+            let registered = registry.of_node(node);
+            let joining = registered.filter(|(key, _)| registry.joining(key).is_some_and(|it| it.until_ms >= now_ms));
+            joining.map_or(Whom::Node(node), |(_, registration)| Whom::Serial(registration.serial.clone()))
+        })
     }
 }
 

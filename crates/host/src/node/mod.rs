@@ -32,6 +32,7 @@ use crate::{
     lifecycle::{
         descriptors::descriptor_limit,
         draining::{Draining, Then},
+        joining,
         leave::{self, LeaveError},
         live_settings::Live,
         ports::Ports,
@@ -140,7 +141,9 @@ impl Node {
         }
         if !node.replica().is_initialised().await {
             // A node that is to join a cluster has no list of members; only a node that forms one has.
-            if config.peers.members.is_empty() {
+            if joining::is_planned(&config.data) {
+                tracing::info!("this node belongs to no cluster yet: it adds itself to the one whose token it used");
+            } else if config.peers.members.is_empty() {
                 let place = format!("{}=HOST:PORT", config.node);
                 tracing::info!(
                     "this node belongs to no cluster yet: add it, on a node of the cluster, with `quorate cluster add \
@@ -156,11 +159,16 @@ impl Node {
     }
 
     /// Forms the cluster of `peers.members`, and returns whether this node formed it. A node that belongs to a
-    /// cluster already stays in it: supervisors start a node with the same arguments each time.
+    /// cluster already stays in it, and one that joins one joins it: supervisors start a node with the same arguments
+    /// each time.
     async fn form_cluster(&self, config: &Config) -> Result<bool, BootstrapError> {
         let replica = self.replica();
         if replica.is_initialised().await {
             tracing::info!("this node belongs to a cluster already: --bootstrap has no effect");
+            return Ok(false);
+        }
+        if joining::is_planned(&config.data) {
+            tracing::info!("this node joins the cluster whose token it used: --bootstrap changes nothing");
             return Ok(false);
         }
         match replica.bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {

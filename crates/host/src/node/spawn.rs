@@ -20,7 +20,7 @@ use super::{
     timing::Timing,
 };
 use crate::{
-    admin_service,
+    admin_service::{self, JoiningService},
     client_port::{answer::Answerer, decider::Decider, server as client_server},
     config::Config,
     credentials::{
@@ -42,6 +42,7 @@ use crate::{
         authority_key,
         drain::Drain,
         draining::Draining,
+        joining,
         live_settings::{self, Live},
         ports::Ports,
         readiness::Readiness,
@@ -112,7 +113,7 @@ pub(super) async fn start(
     let with_gateway = Some(Arc::clone(&forwarding));
     let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining), with_gateway);
     let readiness = Arc::new(readiness);
-    let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
+    let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations(), Arc::clone(&shown));
     let registered = Arc::new(registered);
     let registrar = Registrar {
         nodes: nodes.clone(),
@@ -157,7 +158,8 @@ pub(super) async fn start(
         source: source.clone(),
     });
     let at_peers = (peers, Arc::clone(&shown), ports.admission_of_peers(&registered));
-    let peer_port = peer_server::serve(at_peers, in_process, replica.clone(), service, Arc::clone(&registered));
+    let services = (service, JoiningService::new(registrar.clone()));
+    let peer_port = peer_server::serve(at_peers, in_process, replica.clone(), services, Arc::clone(&registered));
     tasks::spawn(&mut background, HostTask::PeerPort, peer_port);
     let watched = Watched {
         metrics: Arc::clone(&metrics),
@@ -178,10 +180,14 @@ pub(super) async fn start(
         http.map(|listener| serve_http((config, Arc::clone(&registered)), listener, watched, &mut background));
     let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
     let reread = Arc::new(Notify::new());
-    let follow = source.clone().follow(Arc::clone(&shown), issuer.clone(), Arc::clone(&reread));
+    let looks_again = Arc::clone(&registered);
+    let changed = move || looks_again.changed();
+    let follow = source.clone().follow((Arc::clone(&shown), changed), issuer.clone(), Arc::clone(&reread));
     spawn(HostTask::CertificateRenewal, follow.boxed());
     spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
     spawn(HostTask::AuthorityKey, authority_key::hand_over(source, nodes.clone()).boxed());
+    let joining = joining::join(config.data.clone(), replica.clone(), Arc::clone(&shown));
+    spawn(HostTask::Joining, joining.boxed());
     spawn(HostTask::NodeKeys, follow_certificates(replica.clone(), credentials).boxed());
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::node::v1::node_server::NodeServer;
+use api::node::v1::{joining_server::JoiningServer, node_server::NodeServer};
 use futures::future::join;
 use replication::Replica;
 use tokio::net::TcpListener;
@@ -12,19 +12,19 @@ use transport::{Admission, Audience, Caller, Certificate, PresentedIdentity, Sub
 
 use super::{in_process::Incoming, node_service::NodeService};
 use crate::{
-    admin_service::ACCESS_DENIED,
+    admin_service::{ACCESS_DENIED, JoiningService},
     credentials::registered::{NotLetIn, Registered},
-    limits::PEER_RESET_STREAMS_MAX,
+    limits::{JOIN_MESSAGE_BYTES_MAX, PEER_RESET_STREAMS_MAX},
     tasks::{HostTask, NamedCalls},
 };
 
-/// Serves the replica and the node service to other nodes, and the node service to this process, until it is
-/// dropped.
+/// Serves the replica and the node service to other nodes, the one call that a node which joins may make, and the node
+/// service to this process, until it is dropped.
 pub(crate) async fn serve(
     (listener, own, admission): (TcpListener, Arc<PresentedIdentity>, Admission),
     in_process: Incoming,
     replica: Replica,
-    service: NodeService,
+    (service, joining): (NodeService, JoiningService),
     registered: Arc<Registered>,
 ) {
     let (accepting, connections) = listen(listener, own, Audience::Certified, admission);
@@ -48,6 +48,8 @@ pub(crate) async fn serve(
         .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .add_service(InterceptedService::new(peer_service, admit_peer))
         .add_service(InterceptedService::new(NodeServer::new(service), introduced))
+        // Without the registry: it decides by itself which node may join.
+        .add_service(JoiningServer::new(joining).max_decoding_message_size(JOIN_MESSAGE_BYTES_MAX))
         .serve_with_incoming(connections);
     let served = join(here, server);
     tokio::select! {

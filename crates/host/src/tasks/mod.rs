@@ -48,6 +48,10 @@ replication::named_tasks! {
         AuthorityKey = "authority key",
         /// Maintains the registry of keys.
         KeyRegistry = "key registry",
+        /// Has a node added to its cluster that got its certificate with a token.
+        Joining = "joining",
+        /// Reads or removes the file that says where a node joins.
+        JoinFile = "join file",
         /// Follows the publishers' certificates for this node's keys.
         NodeKeys = "node keys",
         /// Updates the folder of private keys to the state.

@@ -51,6 +51,7 @@ const REPEATED: &[&str] = &[
     "Revoke",
     "RevokeToken",
     "RenewCertificate",
+    "CertifyNode",
     "Clock",
     "InstallCatalog",
     "InstallKey",

@@ -19,7 +19,6 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, sleep},
 };
-use transport::Folder;
 
 use crate::{administration, output::Output};
 
@@ -345,13 +344,13 @@ fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u
     configs.collect()
 }
 
-/// Certifies the nodes: the first one makes an authority for this demo, the others use its copy.
+/// Certifies the nodes: the first one makes an authority for this demo, which certifies the others.
 fn certify(configs: &BTreeMap<u64, Config>) -> anyhow::Result<()> {
     let mut first: Option<&Config> = None;
     for config in configs.values() {
         match first {
             None => host::identity::create(config)?,
-            Some(first) => host::identity::adopt(config, &Folder::at(&first.data.join("tls")))?,
+            Some(first) => host::identity::create_beside(config, first)?,
         }
         first = first.or(Some(config));
     }

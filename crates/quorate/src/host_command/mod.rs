@@ -1,5 +1,6 @@
 //! `quorate host ...`: a node's configuration, and the node itself. Each subcommand has one file.
 
+mod by_file;
 pub(crate) mod configuration;
 mod drain;
 mod init;

@@ -118,6 +118,16 @@ pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
                 Problem::warning(text, remedy)
             }
         })
+        .chain(observation.known_machines().filter_map(|machine| revocation_list(machine, now_ms)))
         .chain(not_probed(observation, "certificate"));
     problems.collect()
+}
+
+fn revocation_list(machine: &MachineReport, now_ms: u64) -> Option<Problem> {
+    let ended_ms = machine.revocation_list_ends_ms.filter(|ends_ms| *ends_ms < now_ms)?;
+    let (node, ended) = (machine.node, time_text::second(ended_ms));
+    Some(Problem::warning(
+        format!("the revocation list of node {node} ended {ended}: what was revoked since is let in"),
+        "put the authority's present list into the file tls.crl; what the old one holds is refused until then",
+    ))
 }

@@ -346,6 +346,12 @@ fn every_planted_fault_is_found_with_its_remedy() {
             "start it again",
         ),
         (
+            "certificates",
+            Verdict::Warning,
+            |seen| seen.machines[0].revocation_list_ends_ms = Some(NOW - DAY_MS),
+            "tls.crl",
+        ),
+        (
             "count",
             Verdict::Warning,
             |seen| {

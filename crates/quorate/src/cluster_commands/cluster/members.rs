@@ -20,7 +20,8 @@ use crate::{
 
 pub(super) const ADD_EXAMPLES: &str = "\
 Examples:
-  quorate cluster add 4=10.0.0.4:1689     when `quorate host run` runs there and is not a member of a cluster
+  quorate cluster add 4=10.0.0.4:1689     when `quorate host run` runs there and is not a member of a cluster; a node
+                                          that joined with a token adds itself
   quorate cluster add 2=10.0.9.2:1689     the address of member 2, which keeps its data, changes to this one
 
 The new node is a learner at first; the command returns when it has caught up. One, three or five nodes vote: with an
@@ -144,7 +145,14 @@ impl Add {
         let reply =
             self.admin.ask(async |admin| admin.add_node(AddNodeRequest { node, address: address.clone() }).await);
         progress.finish_and_clear();
-        members(output, &format!("Node {node} is a member."), &reply?);
+        let reply = reply?;
+        if !reply.already_member {
+            members(output, &format!("Node {node} is a member."), &reply);
+            return Ok(());
+        }
+        let text = members_text(&format!("Node {node} is a member already."), &reply);
+        let json = json!({ "voters": reply.voters, "learners": reply.learners, "already_member": true });
+        output.result(&json, &text);
         Ok(())
     }
 }
@@ -256,7 +264,7 @@ impl Remove {
         let (learners, voters): (Vec<_>, Vec<_>) =
             left?.nodes.into_iter().partition(|member| node_role(member) == NodeRole::Learner);
         let numbers = |nodes: Vec<api::admin::v1::NodeStatus>| nodes.into_iter().map(|member| member.node).collect();
-        Ok(MembersReply { voters: numbers(voters), learners: numbers(learners) })
+        Ok(MembersReply { voters: numbers(voters), learners: numbers(learners), ..MembersReply::default() })
     }
 }
 

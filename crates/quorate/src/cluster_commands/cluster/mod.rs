@@ -3,6 +3,7 @@
 mod audit;
 mod authority;
 mod backup;
+mod certify;
 mod format;
 mod members;
 mod revoke;
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// Issue a token with which one node joins or one person logs in, once, before it expires.
     #[command(after_help = token::EXAMPLES)]
     Token(token::Token),
+    /// Certify a node that does not reach port 1690: its signing request comes as a file, and the answer goes as one.
+    #[command(after_help = certify::EXAMPLES)]
+    Certify(certify::Certify),
     /// Revoke the keys of a node or a person; its open connections end too.
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::Revoke),
@@ -107,6 +111,7 @@ impl Command {
                 output.result(&json!({ "leader": reply.leader }), format_args!("Node {} is the leader.", reply.leader));
             }
             Self::Token(token) => token.run(output)?,
+            Self::Certify(certify) => certify.run(output)?,
             Self::Revoke(revoke) => revoke.run(output)?,
             Self::Authority(authority) => authority.run(output)?,
             Self::Login(login) => login.run(output)?,
