@@ -124,6 +124,7 @@ impl ActivateError {
             Self::Fault { .. } => Status::HOST_UNAVAILABLE,
             Self::NotTrusted { error: AnswerError::Blocked, .. } => Status::KEY_BLOCKED,
             Self::NotTrusted { error: AnswerError::NotCovered, .. } => Status::KEY_DOES_NOT_COVER_PRODUCT,
+            Self::NotTrusted { error: AnswerError::Ended, .. } => Status::HOST_NOT_ACTIVATED,
             Self::NotReached { .. } | Self::NotTrusted { .. } | Self::Protocol { .. } => Status::NO_HOST_REACHED,
         }
     }
@@ -164,6 +165,7 @@ fn distrust_advice(error: &AnswerError) -> &'static str {
         AnswerError::NoCatalog | AnswerError::UnknownProduct => "Get a newer trust file from the publisher.",
         AnswerError::Blocked => Status::KEY_BLOCKED.advice(),
         AnswerError::NotCovered => Status::KEY_DOES_NOT_COVER_PRODUCT.advice(),
+        AnswerError::Ended => Status::HOST_NOT_ACTIVATED.advice(),
         AnswerError::Signature | AnswerError::Malformed(_) => {
             "Ask another host, and find out what on the way to this one changes or repeats answers."
         }
