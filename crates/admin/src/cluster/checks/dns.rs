@@ -46,6 +46,12 @@ fn record(domain: &DnsDomain, record: &DnsRecord) -> Option<Problem> {
             "start the node: the leader withdraws the record if it stays away",
         )),
         DnsRecordState::Missing => Some(Problem::failure(format!("{what} is not there"), "quorate dns publish")),
+        DnsRecordState::Unspecified => Some(Problem::unknown(
+            format!(
+                "whose record {what} is, is not known: the node that was asked says it in words of another version"
+            ),
+            "ask a node of the newest version",
+        )),
         _ if record.stale => {
             Some(Problem::warning(format!("{what} is not as its node announces it"), "quorate dns publish"))
         }

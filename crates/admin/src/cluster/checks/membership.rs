@@ -3,7 +3,7 @@
 use activation::limits::{CLOCK_AGREEMENT_MS, CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
 use api::admin::v1::{NodeRole, NodeState, NodeStatus};
 
-use super::unasked::not_asked;
+use super::unasked::{not_asked, not_reported};
 use crate::{
     cluster::{link::Link, observation::ClusterObservation},
     finding::Problem,
@@ -108,6 +108,8 @@ pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
             )
         })
         .collect();
+    let unreported = observation.reachable().filter(|node| node.generation == 0);
+    problems.extend(not_reported(unreported.map(|node| node.node), "start"));
     problems.extend(not_asked(observation, "start"));
     problems
 }
@@ -233,6 +235,7 @@ pub(super) fn ports(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(unreachable) = &observation.unreachable else {
         return vec![Problem::unknown("no port was tried yet", "ask again in a minute")];
     };
+    let unreported = observation.reachable().filter(|node| node.clients_port == 0);
     let problems = unreachable
         .iter()
         .map(|port| {
@@ -241,6 +244,7 @@ pub(super) fn ports(observation: &ClusterObservation) -> Vec<Problem> {
                 "open the port in the firewalls between; with DNS: see that the name leads to the node",
             )
         })
+        .chain(not_reported(unreported.map(|node| node.node), "port for clients"))
         .chain(not_asked(observation, "port"));
     problems.collect()
 }

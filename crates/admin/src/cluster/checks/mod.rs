@@ -21,7 +21,7 @@ struct Check {
     problems: fn(&ClusterObservation) -> Vec<Problem>,
 }
 
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 20] = [
     Check { name: "leader", passed: "a leader is known", problems: membership::leader },
     Check { name: "nodes", passed: "every node answers", problems: membership::nodes },
     Check { name: "quarantine", passed: "every node is on its own newest disk", problems: membership::quarantined },
@@ -30,6 +30,11 @@ const CHECKS: [Check; 18] = [
     Check { name: "links", passed: "the nodes are near enough to each other", problems: membership::links },
     Check { name: "activation", passed: "every node is activated", problems: keys::activation },
     Check { name: "keys", passed: "every key has room", problems: keys::keys },
+    Check {
+        name: "host-certificates",
+        passed: "no host certificate is due for renewal",
+        problems: keys::host_certificates,
+    },
     Check { name: "clocks", passed: "all clocks agree", problems: membership::clocks },
     Check { name: "ports", passed: "every node takes connections from here", problems: membership::ports },
     Check { name: "dns", passed: "DNS names the nodes, and nobody else", problems: dns::records },
@@ -38,6 +43,7 @@ const CHECKS: [Check; 18] = [
     Check { name: "certificates", passed: "no certificate ends soon", problems: machines::certificates },
     Check { name: "count", passed: "no count is about to fall below a threshold", problems: counts::counts },
     Check { name: "new-machines", passed: "no more new machines asked than usual", problems: counts::new_machines },
+    Check { name: "unrenewed-machines", passed: "machines renew as they should", problems: counts::unrenewed_machines },
     Check { name: "duplicates", passed: "no two machines share a CMID", problems: counts::duplicates },
     Check { name: "settings", passed: "settings and versions fit each other", problems: settings::settings },
 ];

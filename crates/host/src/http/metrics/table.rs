@@ -67,6 +67,11 @@ pub(crate) const CACHE_EXPIRING: Metric = gauge(
     &["publisher", "application", "days"],
     "Machines that are forgotten within so many days if they do not ask again",
 );
+pub(crate) const UNRENEWED: Metric = gauge(
+    "quorate_unrenewed_machines",
+    COUNTED,
+    "Machines that count and whose last request is a day older than the renewal interval, or more",
+);
 pub(crate) const THRESHOLD: Metric =
     gauge("quorate_threshold", PRODUCT, "The count that the product's machines need to be activated");
 pub(crate) const FALLS_BELOW: Metric = gauge(
@@ -284,6 +289,16 @@ pub(crate) const KEY_USED: Metric = gauge(
 );
 pub(crate) const KEY_LIMIT: Metric =
     gauge("quorate_key_hosts_limit", &["publisher", "key"], "Hosts that the key is good for");
+pub(crate) const HOST_CERTIFICATE_ENDS: Metric = gauge(
+    "quorate_host_certificate_expires_timestamp_seconds",
+    &["publisher", "key"],
+    "When the certificate ends with which the node answers clients; +Inf where it does not end, NaN where there is none",
+);
+pub(crate) const HOST_CERTIFICATE_DUE: Metric = gauge(
+    "quorate_host_certificate_renewal_timestamp_seconds",
+    &["publisher", "key"],
+    "From when on that certificate is to be renewed; +Inf where it does not end, NaN where there is none",
+);
 pub(crate) const CERTIFICATE_ENDS: Metric = gauge(
     "quorate_certificate_expires_timestamp_seconds",
     &[],
@@ -300,6 +315,7 @@ pub const METRICS: &[Metric] = &[
     CACHE_LIMIT,
     CACHE_OLDEST,
     CACHE_EXPIRING,
+    UNRENEWED,
     THRESHOLD,
     FALLS_BELOW,
     FALLS_BELOW_BY_TREND,
@@ -359,6 +375,8 @@ pub const METRICS: &[Metric] = &[
     ACTIVATED,
     KEY_USED,
     KEY_LIMIT,
+    HOST_CERTIFICATE_ENDS,
+    HOST_CERTIFICATE_DUE,
     CERTIFICATE_ENDS,
 ];
 

@@ -18,6 +18,9 @@ Examples, online:
   quorate key activate --publisher activation.example.test:1691 --node 2
   quorate key activate --publisher activation.example.test:1691 --node 2 --new-key    where the slot of its key is gone
 
+Certificates that end, from a timer (exit code 0 where none is due):
+  quorate key activate --publisher activation.example.test:1691 --renew
+
 Where a machine changed (what it spends is said, and done with --reactivate):
   quorate key activate --publisher activation.example.test:1691 --reactivate
 
@@ -54,6 +57,11 @@ pub(crate) struct Activate {
     /// Spend re-activations for nodes whose machine changed. --node NODE implies this.
     #[arg(long, conflicts_with = "answer")]
     reactivate: bool,
+    /// Only renew the certificates that end (the publisher's catalog has certificate_days), from the last third of their
+    /// lifetime on; that spends no re-activation. Without this option they are renewed, too. For a timer: where none is
+    /// due, nothing is done.
+    #[arg(long, conflicts_with_all = ["answer", "new_key", "reactivate"])]
+    renew: bool,
     /// Have the node make a new private key: for a node whose publisher says that its current key holds no activation
     /// slot.
     #[arg(long, requires = "node")]
@@ -90,6 +98,7 @@ impl Activate {
             key: String::new(),
             node: 0,
             reactivate: false,
+            renew: false,
             new_key: false,
             name: String::new(),
             admin,
@@ -97,10 +106,17 @@ impl Activate {
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        let Self { publisher, offline, answer, file, key, node, reactivate, new_key, name, admin } = self;
+        let Self { publisher, offline, answer, file, key, node, reactivate, renew, new_key, name, admin } = self;
         let target = file.target(offline.as_deref())?;
         let may_spend = reactivate || node != 0;
-        let wanted = RequestActivationRequest { key_id: key, node, publisher: name, releases_only: false, new_key };
+        let wanted = RequestActivationRequest {
+            key_id: key,
+            node,
+            publisher: name,
+            releases_only: false,
+            new_key,
+            renewals_only: renew,
+        };
         let wanted = (wanted, may_spend);
         admin.run(async |mut admin| match (&publisher.address, target, &answer) {
             (Some(address), ..) => exchange::online(&mut admin, &publisher, address, wanted, output).await,
