@@ -121,7 +121,7 @@ pub(super) mod tests {
     use domain::base::{
         MessageBuilder, Rtype,
         iana::{Class, OptionCode},
-        opt::{ClientCookie, ServerCookie},
+        opt::cookie::{ClientCookie, ServerCookie},
     };
 
     use super::*;
