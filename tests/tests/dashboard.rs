@@ -18,7 +18,9 @@ const DASHBOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/
 const PRODUCT: &str = "server-standard-2";
 
 /// Series that the dashboard does not show, because another panel shows the same information.
-const UNUSED: [&str; 20] = [
+const UNUSED: [&str; 21] = [
+    // An alert uses it; a panel shows when the certificate expires.
+    "quorate_host_certificate_renewal_timestamp_seconds",
     // Alerts use these two, to stay silent about drained nodes.
     "quorate_raft_peer_drained",
     "quorate_raft_members_drained",

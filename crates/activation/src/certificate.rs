@@ -1,8 +1,14 @@
 //! Node certificates: a publisher allows a node's key to answer for one product group.
 //!
 //! The publisher signs, with either of its two activation keys, "quorate/node/1" and then publisher id, key id,
-//! group, platform class, time of issue and the node's public key. An answer does not carry the publisher id: a
-//! client inserts the id of the publisher that it trusts, so a certificate of another publisher does not verify.
+//! group, platform class, time of issue, the lifetime where there is one, and the node's public key. An answer does
+//! not carry the publisher id: a client inserts the id of the publisher that it trusts, so a certificate of another
+//! publisher does not verify.
+//!
+//! A certificate does not end unless the publisher's catalog gave it a lifetime (R6). The lifetime makes the fixed
+//! layout two bytes longer, so versions that know none reject the certificate as malformed.
+
+use std::num::NonZeroU16;
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -15,8 +21,69 @@ use crate::{limits, proto};
 
 const PURPOSE: &str = "quorate/node/1";
 
-/// Length of [`NodeCertificate::fields`], in bytes.
+/// Length of [`NodeCertificate::fields`] of a certificate that does not end, in bytes.
 pub const FIELDS_BYTES: usize = 14;
+
+/// How long after its end a certificate can be renewed without a re-activation, in milliseconds: 30 days.
+pub const RENEWAL_AFTER_END_MS: u64 = 30 * DAY_MS;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const MINUTE_MS: u64 = 60 * 1000;
+
+/// From when on a certificate is valid, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Time of issue, in minutes since the Unix epoch.
+    pub issued_minutes: u32,
+    /// The lifetime from the time of issue on, in days; `None` where the certificate does not end.
+    pub days: Option<NonZeroU16>,
+}
+
+impl Validity {
+    fn issued_ms(self) -> u64 {
+        u64::from(self.issued_minutes) * MINUTE_MS
+    }
+
+    fn lifetime_ms(self) -> Option<u64> {
+        self.days.map(|days| u64::from(days.get()) * DAY_MS)
+    }
+
+    /// The end, in milliseconds since the Unix epoch; `None` where there is none.
+    #[must_use]
+    pub fn ends_ms(self) -> Option<u64> {
+        self.lifetime_ms().map(|lifetime_ms| self.issued_ms() + lifetime_ms)
+    }
+
+    /// Whether the certificate has ended at this time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn has_ended_at(self, time_ms: u64) -> bool {
+        self.ends_ms().is_some_and(|ends_ms| time_ms >= ends_ms)
+    }
+
+    /// From when on a cluster requests the next certificate, in milliseconds since the Unix epoch: the last third of
+    /// the lifetime. `None` where the certificate does not end.
+    #[must_use]
+    pub fn due_ms(self) -> Option<u64> {
+        self.lifetime_ms().map(|lifetime_ms| self.issued_ms() + lifetime_ms / 3 * 2)
+    }
+
+    /// Whether a cluster requests the next certificate at this time: in the last third of the lifetime, and after
+    /// the end.
+    #[must_use]
+    pub fn is_due_at(self, time_ms: u64) -> bool {
+        self.due_ms().is_some_and(|due_ms| time_ms >= due_ms)
+    }
+
+    /// Whether the publisher renews the certificate at this time without a re-activation: from the middle of its
+    /// lifetime until [`RENEWAL_AFTER_END_MS`] after its end.
+    #[must_use]
+    pub fn may_be_renewed_at(self, time_ms: u64) -> bool {
+        self.lifetime_ms().is_some_and(|lifetime_ms| {
+            let (begins_ms, ends_ms) = (self.issued_ms() + lifetime_ms / 2, self.issued_ms() + lifetime_ms);
+            (begins_ms..ends_ms + RENEWAL_AFTER_END_MS).contains(&time_ms)
+        })
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeCertificate {
@@ -29,6 +96,8 @@ pub struct NodeCertificate {
     pub platform: u8,
     /// Time of issue, in minutes since the Unix epoch.
     pub issued_minutes: u32,
+    /// The lifetime from the time of issue on, in days; `None` where the certificate does not end (R6).
+    pub days: Option<NonZeroU16>,
     pub node_key: [u8; 32],
     pub signature: [u8; 64],
 }
@@ -42,7 +111,7 @@ pub enum CertificateError {
 }
 
 impl NodeCertificate {
-    /// Signs a certificate for `node_key` with one of the publisher's activation keys.
+    /// Signs a certificate for `node_key`, which does not end, with one of the publisher's activation keys.
     #[must_use]
     pub fn issue(
         publisher: PublisherId,
@@ -53,8 +122,23 @@ impl NodeCertificate {
         node_key: &VerifyingKey,
         activation_key: &SigningKey,
     ) -> Self {
-        let node_key = node_key.to_bytes();
-        let mut certificate = Self { publisher, key, group, platform, issued_minutes, node_key, signature: [0; 64] };
+        let validity = Validity { issued_minutes, days: None };
+        Self::issue_for(publisher, key, (group, platform), validity, node_key, activation_key)
+    }
+
+    /// Signs a certificate for `node_key` with this validity, for a product group and a platform class, with one of
+    /// the publisher's activation keys.
+    #[must_use]
+    pub fn issue_for(
+        publisher: PublisherId,
+        key: KeyId,
+        (group, platform): (u8, u8),
+        Validity { issued_minutes, days }: Validity,
+        node_key: &VerifyingKey,
+        activation_key: &SigningKey,
+    ) -> Self {
+        let (node_key, signature) = (node_key.to_bytes(), [0; 64]);
+        let mut certificate = Self { publisher, key, group, platform, issued_minutes, days, node_key, signature };
         certificate.signature =
             sign(activation_key, PURPOSE, &[&publisher.0, &certificate.fields(), &certificate.node_key]);
         certificate
@@ -76,12 +160,22 @@ impl NodeCertificate {
         CertificateId(short_hash("quorate/certificate/1", &[&self.publisher.0, &self.fields(), &self.node_key]))
     }
 
-    /// The fixed layout that an answer carries: key id 8, group 1, platform 1, issue time 4, big-endian.
     #[must_use]
-    pub fn fields(&self) -> [u8; FIELDS_BYTES] {
-        let mut fields = [0; FIELDS_BYTES];
-        let bytes = self.key.0.into_iter().chain([self.group, self.platform]).chain(self.issued_minutes.to_be_bytes());
-        fields.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    pub fn validity(&self) -> Validity {
+        Validity { issued_minutes: self.issued_minutes, days: self.days }
+    }
+
+    /// The fixed layout that an answer carries: key id 8, group 1, platform 1, issue time 4, big-endian; then the
+    /// lifetime in days 2, where the certificate ends.
+    #[must_use]
+    pub fn fields(&self) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(FIELDS_BYTES + 2);
+        fields.extend_from_slice(&self.key.0);
+        fields.extend_from_slice(&[self.group, self.platform]);
+        fields.extend_from_slice(&self.issued_minutes.to_be_bytes());
+        if let Some(days) = self.days {
+            fields.extend_from_slice(&days.get().to_be_bytes());
+        }
         fields
     }
 
@@ -93,18 +187,24 @@ impl NodeCertificate {
         signature: [u8; 64],
     ) -> Result<Self, CertificateError> {
         let malformed = CertificateError::Malformed("fields");
-        let fields: &[u8; FIELDS_BYTES] = fields.try_into().map_err(|_| malformed)?;
         let (key, rest) = fields.split_first_chunk::<8>().ok_or(malformed)?;
-        let (&[group, platform], issued) = rest.split_first_chunk::<2>().ok_or(malformed)?;
-        let issued_minutes = u32::from_be_bytes(issued.try_into().map_err(|_| malformed)?);
-        Ok(Self { publisher, key: KeyId(*key), group, platform, issued_minutes, node_key, signature })
+        let (&[group, platform], rest) = rest.split_first_chunk::<2>().ok_or(malformed)?;
+        let (issued, rest) = rest.split_first_chunk::<4>().ok_or(malformed)?;
+        let days = match *rest {
+            [] => None,
+            // A lifetime of 0 days is no second form of a certificate without an end.
+            [high, low] => Some(NonZeroU16::new(u16::from_be_bytes([high, low])).ok_or(malformed)?),
+            _ => return Err(malformed),
+        };
+        let issued_minutes = u32::from_be_bytes(*issued);
+        Ok(Self { publisher, key: KeyId(*key), group, platform, issued_minutes, days, node_key, signature })
     }
 
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         proto::NodeCertificate {
             publisher: Bytes::copy_from_slice(&self.publisher.0),
-            fields: Bytes::copy_from_slice(&self.fields()),
+            fields: self.fields().into(),
             node_key: Bytes::copy_from_slice(&self.node_key),
             signature: Bytes::copy_from_slice(&self.signature),
         }

@@ -28,6 +28,13 @@ pub const NEW_CMIDS_MIN: u64 = 25;
 /// More new machines are reported where they are at least this many times the usual number.
 pub const NEW_CMIDS_FACTOR: u64 = 3;
 
+/// Machines that missed their renewal are reported from this share of an application's count on, in percent.
+pub const UNRENEWED_PERCENT_MIN: u32 = 40;
+
+/// Up to this number of machines that missed their renewal is never reported: half of the cache limit for a threshold
+/// of 25.
+pub const UNRENEWED_MIN: u32 = 25;
+
 /// A client's licence with less time left than this, in minutes, was not renewed for long: a licence lasts 180 days
 /// and is renewed every 7 days.
 pub const LICENCE_WARNING_MINUTES: u64 = 30 * 24 * 60;

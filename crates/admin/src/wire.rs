@@ -74,6 +74,7 @@ impl TextEnum for NodeActivationState {
         (Self::Blocked, "blocked"),
         (Self::Changed, "changed"),
         (Self::Lost, "lost"),
+        (Self::Ended, "ended"),
     ];
 }
 

@@ -127,6 +127,7 @@ impl ActivateError {
             Self::Fault { .. } => Status::HOST_UNAVAILABLE,
             Self::NotTrusted { error: AnswerError::Blocked, .. } => Status::KEY_BLOCKED,
             Self::NotTrusted { error: AnswerError::NotCovered, .. } => Status::KEY_DOES_NOT_COVER_PRODUCT,
+            Self::NotTrusted { error: AnswerError::Ended, .. } => Status::HOST_NOT_ACTIVATED,
             Self::NotReached { .. } | Self::NotTrusted { .. } | Self::Protocol { .. } => Status::NO_HOST_REACHED,
         }
     }
@@ -169,6 +170,7 @@ fn distrust_advice(error: &AnswerError) -> &'static str {
         AnswerError::NoCatalog | AnswerError::UnknownProduct => "Get a newer trust file from the publisher.",
         AnswerError::Blocked => Status::KEY_BLOCKED.advice(),
         AnswerError::NotCovered => Status::KEY_DOES_NOT_COVER_PRODUCT.advice(),
+        AnswerError::Ended => Status::HOST_NOT_ACTIVATED.advice(),
         AnswerError::Signature | AnswerError::Malformed(_) => {
             "Use another host, and find out what changes or replays answers between this machine and the host."
         }

@@ -77,6 +77,15 @@ pub const QUESTION_BYTES_MAX: usize = 1232;
 /// UDP answers per second to one network (a /24 of IPv4, a /56 of IPv6), once [`UDP_ANSWERS_BURST`] are used up.
 pub const UDP_ANSWERS_PER_SECOND: u32 = 100;
 
+/// How long a DNS cookie of the nodes' own server is valid (RFC 9018 section 4.3).
+pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// The age from which on a valid DNS cookie is answered with a new one.
+pub const COOKIE_RENEWAL: Duration = Duration::from_secs(30 * 60);
+
+/// How long one secret makes DNS cookies. It stays known for as long again, which is longer than a cookie is valid.
+pub const COOKIE_SECRET_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// UDP answers to one network in a burst.
 pub const UDP_ANSWERS_BURST: u32 = 200;
 
@@ -90,6 +99,8 @@ pub const QUESTIONS_A_CONNECTION_MAX: usize = 32;
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 const _: () = {
+    assert!(COOKIE_RENEWAL.as_secs() < COOKIE_LIFETIME.as_secs());
+    assert!(COOKIE_LIFETIME.as_secs() < COOKIE_SECRET_LIFETIME.as_secs());
     assert!(UDP_BYTES_MIN <= UDP_BYTES_MAX && UDP_BYTES_MAX <= MESSAGE_BYTES_MAX);
     assert!(HOSTS_MAX <= RECORDS_MAX);
     assert!(QUESTION_TIMEOUT.as_millis() < SEARCH_TIMEOUT.as_millis());

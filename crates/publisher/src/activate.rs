@@ -5,6 +5,9 @@
 //! But a file with a refusal yields no certificate and uses no slot: the administrator corrects the cause and asks
 //! again, and keeps one answer for one file.
 //!
+//! A certificate that ends is renewed at the request of the key that it certifies: the host keeps its slot and spends
+//! no re-activation, from the middle of the lifetime until 30 days after the end.
+//!
 //! Signatures are verified before the turn to change the records is taken: a file with an invalid signature is
 //! refused without waiting for other requests.
 //!
@@ -13,9 +16,9 @@
 use std::collections::BTreeMap;
 
 use activation::{
-    SigningKey,
+    SigningKey, VerifyingKey,
     catalog::{Catalog, Group, Name, Platform},
-    certificate::NodeCertificate,
+    certificate::{NodeCertificate, Validity},
     host_activation::{
         ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, IdentityKind, KeyStanding, NodeKeys,
         ReleaseStatement, SignedAnswers,
@@ -60,6 +63,15 @@ impl Publisher {
     /// same certificate, and uses no further slot, while its node key holds a slot. A slot that was released before
     /// stays free.
     pub async fn activate(&self, requests: &ActivationRequests) -> Result<SignedAnswers, ActivateError> {
+        self.activate_at(requests, clock::now_ms).await
+    }
+
+    /// As [`Self::activate`], by this clock, which is read once the records are this call's.
+    async fn activate_at(
+        &self,
+        requests: &ActivationRequests,
+        clock_ms: fn() -> u64,
+    ) -> Result<SignedAnswers, ActivateError> {
         let trust = self.trust();
         let catalog = &trust.catalog.as_ref().ok_or(ActivateError::NoCatalog)?.catalog;
         let activation_key = self.credentials.activation(&trust)?;
@@ -70,7 +82,7 @@ impl Publisher {
             catalog,
             activation_key,
             records: &self.records,
-            now_ms: clock::now_ms(),
+            now_ms: clock_ms(),
             keys: BTreeMap::new(),
             activations: Vec::new(),
         };
@@ -164,7 +176,8 @@ impl Exchange<'_> {
         }
         let node_key = current.to_bytes();
         let holder = key.holder(node_key);
-        if holder.is_none() && self.records.was_certified(id, node_key)? {
+        let latest = self.records.latest_validity(id, node_key)?;
+        if holder.is_none() && latest.is_some() {
             return Ok(Err(Reason::NodeKeySpent { node }));
         }
         if let (Some(Activation { certificate, .. }), Some(holder)) = (earlier, holder) {
@@ -184,13 +197,15 @@ impl Exchange<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let host = Host { machine, node, node_key, reactivations: 0, activated_ms: self.now_ms };
-        let reactivations_left = match key.admit(host, previous.map(|key| key.to_bytes())) {
+        // Signed by the certified key alone: the same host, whose certificate ends.
+        let is_renewal = previous.is_none() && latest.is_some_and(|latest| latest.may_be_renewed_at(self.now_ms));
+        let renewed = if is_renewal { key.renew(host.clone()) } else { None };
+        let admitted = renewed.map_or_else(|| key.admit(host, previous.map(|key| key.to_bytes())), Ok);
+        let reactivations_left = match admitted {
             Ok(left) => left,
             Err(reason) => return Ok(Err(reason)),
         };
-        let issued_minutes = u32::try_from(self.now_ms / 60_000).unwrap_or(u32::MAX);
-        let (publisher, signer) = (self.publisher, self.activation_key);
-        let certificate = NodeCertificate::issue(publisher, id, group, platform, issued_minutes, &current, signer);
+        let certificate = self.certify(id, (group, platform), &current);
         self.keys.insert(id, (key, true));
         self.activations.push(Activation {
             request_id,
@@ -201,6 +216,13 @@ impl Exchange<'_> {
             certificate: certificate.clone(),
         });
         Ok(Ok(ActivationAnswer { request_id, node, certificate, reactivations_left }))
+    }
+
+    /// Signs a certificate with the lifetime that the catalog gives.
+    fn certify(&self, key: KeyId, of: (u8, u8), node_key: &VerifyingKey) -> NodeCertificate {
+        let issued_minutes = u32::try_from(self.now_ms / 60_000).unwrap_or(u32::MAX);
+        let validity = Validity { issued_minutes, days: self.catalog.certificate_days() };
+        NodeCertificate::issue_for(self.publisher, key, of, validity, node_key, self.activation_key)
     }
 
     /// The key's state after the entries before this one.

@@ -13,6 +13,7 @@ use activation::{
 use storage::durable::replace_file;
 
 use crate::{
+    clock,
     credential::{CredentialError, Passphrase},
     publisher::Publisher,
     records::RecordsError,
@@ -70,7 +71,7 @@ impl Publisher {
         let direct_keys = self.direct_keys()?.into_iter().filter(|key| key.blocked).map(|key| key.key.key_id());
         let catalog = catalog.with_blocked(host_keys.chain(direct_keys), [])?;
         // Certificates of a blocked key are blocked with the key, so they need no entry.
-        let spent = self.spent_certificates(catalog.blocked_keys())?;
+        let spent = self.spent_certificates(catalog.blocked_keys(), clock::now_ms())?;
         let catalog = catalog.with_blocked([], spent)?;
         let _one_after_the_other = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
         let trust = self.trust();

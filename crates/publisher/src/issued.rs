@@ -146,6 +146,14 @@ impl IssuedKey {
         Ok(left)
     }
 
+    /// Renews the certificate of the host whose certified node key is that of `host`: it keeps its activation slot and
+    /// spends no re-activation. Returns the number that it has left; `None` where no host has this node key.
+    pub(crate) fn renew(&mut self, host: Host) -> Option<u32> {
+        let known = self.hosts.iter_mut().find(|known| known.node_key == host.node_key)?;
+        *known = Host { reactivations: known.reactivations, ..host };
+        Some(self.limits.reactivations.saturating_sub(known.reactivations))
+    }
+
     /// Removes the host from its activation slot.
     pub(crate) fn vacate(&mut self, place: usize) {
         let host = self.hosts.remove(place);

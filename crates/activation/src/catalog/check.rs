@@ -1,6 +1,7 @@
 //! The validation of catalogs, which text and signed bytes share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 
 use super::flaw::Flaw;
 use super::model::{Catalog, Edition, Group, Name, Platform, Product};
@@ -55,6 +56,8 @@ pub(super) fn check(draft: &proto::Catalog) -> Result<Catalog, Defect> {
     let products = products(&draft.products, &applications, &groups)?;
     let (blocked_keys, blocked_certificates) = blocked(draft)?;
     let serial = draft.serial;
+    // Never refused: versions that do not know the field install the catalog, and all nodes must agree.
+    let days = u16::try_from(draft.certificate_days).unwrap_or(u16::MAX);
     let catalog = Catalog {
         publisher_name,
         serial,
@@ -64,6 +67,7 @@ pub(super) fn check(draft: &proto::Catalog) -> Result<Catalog, Defect> {
         products,
         blocked_keys,
         blocked_certificates,
+        certificate_days: NonZeroU16::new(days),
     };
     for (index, product) in draft.products.iter().enumerate() {
         let covered =

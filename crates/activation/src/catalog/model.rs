@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use crate::certificate::NodeCertificate;
@@ -112,6 +113,7 @@ pub struct Catalog {
     pub(super) products: BTreeMap<Name, Product>,
     pub(super) blocked_keys: BTreeSet<KeyId>,
     pub(super) blocked_certificates: BTreeSet<CertificateId>,
+    pub(super) certificate_days: Option<NonZeroU16>,
 }
 
 impl Catalog {
@@ -186,6 +188,13 @@ impl Catalog {
     #[must_use]
     pub fn blocked_certificates(&self) -> &BTreeSet<CertificateId> {
         &self.blocked_certificates
+    }
+
+    /// The lifetime of the node certificates that the publisher issues from this catalog on, in days; `None` where
+    /// they do not end (R6).
+    #[must_use]
+    pub fn certificate_days(&self) -> Option<NonZeroU16> {
+        self.certificate_days
     }
 
     /// R32: a key covers its group, all lower groups and earlier generations.

@@ -133,6 +133,7 @@ fn body(catalog: &Catalog, first: &[u8; 32], second: &[u8; 32]) -> Vec<u8> {
         products: products.collect(),
         blocked_keys: catalog.blocked_keys.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
         blocked_certificates: catalog.blocked_certificates.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
+        certificate_days: catalog.certificate_days.map_or(0, |days| days.get().into()),
     }
     .encode_to_vec()
 }

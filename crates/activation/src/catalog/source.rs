@@ -1,5 +1,6 @@
 //! The text form of a catalog: TOML, as a publisher writes it.
 
+use std::num::NonZeroU16;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -18,6 +19,8 @@ use crate::{limits, proto};
 struct Source {
     publisher: String,
     serial: u64,
+    /// Absent: certificates do not end.
+    certificate_days: Option<NonZeroU16>,
     #[serde(default)]
     application: Vec<Application>,
     #[serde(default)]
@@ -125,6 +128,7 @@ fn draft(source: Source) -> Result<proto::Catalog, Defect> {
         products: source.product.into_iter().map(Into::into).collect(),
         blocked_keys,
         blocked_certificates,
+        certificate_days: source.certificate_days.map_or(0, |days| days.get().into()),
         ..Default::default()
     })
 }

@@ -13,7 +13,8 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::certificate::NodeCertificate;
+use super::request::ValidRequest;
+use crate::certificate::{NodeCertificate, RENEWAL_AFTER_END_MS};
 use crate::id::ProductId;
 use crate::signature::{public_key, sign, verifies};
 use crate::trust::Trust;
@@ -79,7 +80,7 @@ pub fn sign_answer(
         cluster_time_ms: body.cluster_time_ms,
         log_index: body.log_index,
         offset: body.offset,
-        certificate: Bytes::copy_from_slice(&certificate.fields()),
+        certificate: certificate.fields().into(),
         proof: Bytes::new(),
     }
     .encode_to_vec();
@@ -112,6 +113,8 @@ pub enum AnswerError {
     UnknownProduct,
     #[error("the publisher blocked the host's key or certificate")]
     Blocked,
+    #[error("the host's certificate has ended")]
+    Ended,
     #[error("the host's key does not cover this product")]
     NotCovered,
     #[error("the answer is not the node's signed answer to this request")]
@@ -119,7 +122,11 @@ pub enum AnswerError {
 }
 
 /// Verifies the answer to the client's request: that the publisher signed the certificate, that it is not blocked
-/// and its group covers `product`, and that the node signed the request and the answer as sent.
+/// has not ended, and its group covers `product`, and that the node signed the request and the answer as sent.
+///
+/// Whether the certificate has ended is judged by the answer's time. That counts as no later than the client's own
+/// clock in the request, because a cluster whose time ran ahead answers with ended certificates, too; and as at most
+/// [`RENEWAL_AFTER_END_MS`] earlier than that clock, so that a copied key cannot date its answers back for ever.
 pub fn verify_answer(
     answer: &[u8],
     request_bytes: &[u8],
@@ -146,6 +153,9 @@ pub fn verify_answer(
             .map_err(|_| AnswerError::Malformed("certificate"))?;
     certificate.verify(&trust.activation_keys).map_err(|_| AnswerError::UntrustedHost)?;
     check_rights(&certificate, trust, product)?;
+    if certificate.days.is_some() && certificate.validity().has_ended_at(judged_at(&body, request_bytes)) {
+        return Err(AnswerError::Ended);
+    }
     let node_key = public_key(&certificate.node_key).ok_or(AnswerError::Malformed("node key"))?;
     let digest: [u8; 32] = Sha256::digest(request_bytes).into();
     if verifies(&node_key, PURPOSE, &[&digest, signed], &proof.answer_signature) {
@@ -163,6 +173,15 @@ fn check_rights(certificate: &NodeCertificate, trust: &Trust, product: ProductId
         return Err(AnswerError::Blocked);
     }
     if catalog.covers(certificate.group, product) { Ok(()) } else { Err(AnswerError::NotCovered) }
+}
+
+/// The time by which the end of the answering node's certificate is judged.
+fn judged_at(body: &AnswerBody, request_bytes: &[u8]) -> u64 {
+    let answered_ms = body.cluster_time_ms;
+    ValidRequest::decode(request_bytes).map_or(answered_ms, |request| {
+        let asked_ms = request.request().client_time_ms;
+        answered_ms.clamp(asked_ms.saturating_sub(RENEWAL_AFTER_END_MS), asked_ms)
+    })
 }
 
 struct Proof {

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use super::keys::{HeldKey, InstalledKey, Rights};
 use super::{CommandRefusal, PublisherState, State};
 use crate::certificate::{CertificateError, NodeCertificate};
-use crate::host_activation::{ActivationAnswers, ReleaseStatement, SignedAnswers};
+use crate::host_activation::{
+    ActivationAnswer, ActivationAnswers, ActivationFileError, ReleaseStatement, SignedAnswers,
+};
 use crate::id::{NodeId, PublisherId};
 use crate::key::{KeyKind, TypedKey};
 use crate::limits;
@@ -17,18 +19,19 @@ impl State {
         self.publishers.values().flat_map(PublisherState::keys)
     }
 
-    /// Whether a node holds a certificate of this publisher that is not blocked.
+    /// Whether a node holds a certificate of this publisher that is not blocked and has not ended.
     #[must_use]
     pub fn is_activated(&self, publisher: PublisherId, node: NodeId) -> bool {
         let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
-        rights.is_some_and(Rights::is_activated)
+        rights.is_some_and(|rights| rights.is_activated(self.certificate_clock_ms))
     }
 
-    /// Codes of the product groups for which a node holds a certificate of this publisher that is not blocked.
+    /// Codes of the product groups for which a node holds a certificate of this publisher that is not blocked and has
+    /// not ended.
     #[must_use]
     pub fn groups_held(&self, publisher: PublisherId, node: NodeId) -> Vec<u8> {
         let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
-        rights.map_or_else(Vec::new, Rights::groups)
+        rights.map_or_else(Vec::new, |rights| rights.groups(self.certificate_clock_ms))
     }
 
     pub(super) fn install_key(&mut self, publisher: PublisherId, key: TypedKey) -> Result<(), CommandRefusal> {
@@ -59,6 +62,11 @@ impl State {
 
     pub(super) fn install_activation(&mut self, signed: &[u8]) -> Result<(), CommandRefusal> {
         let signed = SignedAnswers::decode(signed)?;
+        let ends = |answer: &ActivationAnswer| answer.certificate.days.is_some();
+        if !self.format.holds_ending_certificates() && signed.answers().answers.iter().any(ends) {
+            // As versions refuse it that do not know certificates with an end.
+            return Err(ActivationFileError::Malformed("certificate").into());
+        }
         let publisher = self.publishers.get_mut(&signed.answers().publisher);
         let publisher = publisher.ok_or(CommandRefusal::UnknownPublisher)?;
         signed.verify(&publisher.opened.activation_keys)?;

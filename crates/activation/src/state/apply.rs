@@ -2,7 +2,7 @@
 
 use super::frozen_text;
 use super::hashes::Hashes;
-use super::keys::admit;
+use super::keys::{CertificateClock, admit};
 use super::outcomes::{Outcome, Outcomes, RequestId};
 use super::recorded;
 use super::tokens::Enrolled;
@@ -217,7 +217,7 @@ impl State {
     #[must_use]
     pub fn refusal(&self, node: NodeId, publisher: PublisherId, product: ProductId) -> Option<Refusal> {
         let Some(publisher) = self.publishers.get(&publisher) else { return Some(Refusal::NotActivated) };
-        match admit(&publisher.rights, &publisher.opened, node, product) {
+        match admit(&publisher.rights, &publisher.opened, self.certificate_clock_ms, node, product) {
             Ok((_, product)) => (!publisher.counts.contains_key(&product.application)).then_some(Refusal::NotCovered),
             Err(refusal) => Some(refusal),
         }
@@ -247,12 +247,25 @@ impl State {
             SkewReference::LeaveOut => None,
         };
         let times = (time_ms, self.expiry_ms.unwrap_or(time_ms));
+        self.certificate_clock_ms = self.judge_certificates_at(times, batch.stamp.skew);
         let records = batch.records.len();
         let outcomes = batch.records.into_iter().map(|record| self.count_record(record, times, reference_ms));
         let outcomes: Vec<_> = outcomes.collect();
         // Each caller is answered by the position of its record in the batch.
         assert_eq!(outcomes.len(), records, "one outcome for each record");
         Applied::Batch { time_ms, outcomes }
+    }
+
+    /// The time by which the ends of certificates are judged in a batch with this stamp. None during a clock alarm, as
+    /// [`crate::clock`] defines it: a clock that jumped, or that was set back, ends no certificate.
+    fn judge_certificates_at(&self, (time_ms, expiry_ms): (u64, u64), skew: SkewReference) -> CertificateClock {
+        let is_unconfirmed = time_ms - expiry_ms > limits::CLOCK_JUMP_MS_MAX;
+        let is_ahead = match skew {
+            SkewReference::Other(median_ms) => time_ms > median_ms.saturating_add(limits::CLOCK_AGREEMENT_MS),
+            SkewReference::ClusterTime | SkewReference::LeaveOut => false,
+        };
+        let is_judged = self.format.holds_ending_certificates() && !is_unconfirmed && !is_ahead;
+        is_judged.then_some(expiry_ms)
     }
 
     /// Counts one record. The order of the checks is part of the replicated behaviour: activated, covered, clock,
@@ -266,7 +279,8 @@ impl State {
         let Some(publisher) = self.publishers.get_mut(&record.publisher) else {
             return RecordOutcome::Refused(Refusal::NotActivated);
         };
-        let (key, product) = match admit(&publisher.rights, &publisher.opened, record.node, record.product) {
+        let clock = self.certificate_clock_ms;
+        let (key, product) = match admit(&publisher.rights, &publisher.opened, clock, record.node, record.product) {
             Ok(admitted) => admitted,
             Err(refusal) => return RecordOutcome::Refused(refusal),
         };
@@ -386,6 +400,10 @@ impl State {
             self.registry = Registry::default();
             self.tokens.forget_spent();
         }
+        if !format.holds_ending_certificates() {
+            self.certificate_clock_ms = None;
+            self.publishers.values_mut().for_each(PublisherState::drop_ending_certificates);
+        }
         self.settings.put_in(format);
         self.expiry_ms = if format.has_expiry_clock() { self.expiry_ms.or(self.time_ms) } else { None };
         if format.hashes_sums() && !before.hashes_sums() {
@@ -395,6 +413,7 @@ impl State {
     }
 
     fn accept_clock(&mut self, time_ms: u64) {
+        self.certificate_clock_ms = None;
         if self.format.has_expiry_clock()
             && let (Some(now_ms), Some(expiry_ms)) = (self.time_ms, self.expiry_ms)
         {
@@ -407,6 +426,7 @@ impl State {
             return Err(CommandRefusal::NotABackwardReset);
         }
         self.time_ms = Some(time_ms);
+        self.certificate_clock_ms = None;
         self.expiry_ms = self.expiry_ms.min(Some(time_ms));
         let counts = self.publishers.values_mut().flat_map(|publisher| publisher.counts.values_mut());
         counts.for_each(|count| count.reset_clock(time_ms));
@@ -419,6 +439,17 @@ impl PublisherState {
         let counts = opened.catalog.applications().map(|name| (name.clone(), Count::new())).collect();
         let (keys, releases, rights) = Default::default();
         Self { opened, keys, releases, rights, counts }
+    }
+
+    /// Removes the certificates that end: the format before does not hold them.
+    fn drop_ending_certificates(&mut self) {
+        let mut has_dropped = false;
+        for held in self.keys.values_mut() {
+            has_dropped |= held.drop_ending();
+        }
+        if has_dropped {
+            self.derive_rights();
+        }
     }
 
     /// Replaces the catalog. A successor keeps every application that has products, so no count is lost that a

@@ -6,7 +6,8 @@
 //! 1   everything but the audit
 //! 2   the audit
 //! 3   a separate clock for expiry; administrators' commands that are carried out once; codes where format 2 has
-//!     texts; a state hash that does not read all records; unknown content counts as newer, not as malformed
+//!     texts; a state hash that does not read all records; unknown content counts as newer, not as malformed; node
+//!     certificates that end
 //! ```
 //! ```
 
@@ -66,6 +67,12 @@ impl Format {
     /// Whether the state holds the registry of keys, beside the authority's signature.
     #[must_use]
     pub fn registers_keys(self) -> bool {
+        self >= Self::CODED
+    }
+
+    /// Whether nodes may hold certificates that end. Versions before do not read these.
+    #[must_use]
+    pub fn holds_ending_certificates(self) -> bool {
         self >= Self::CODED
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::outcome::Refusal;
 use crate::catalog::{OpenedCatalog, Product};
-use crate::certificate::NodeCertificate;
+use crate::certificate::{NodeCertificate, Validity};
 use crate::host_activation::{ActivationAnswer, KeyStanding};
 use crate::id::{KeyId, NodeId, ProductId, PublisherId};
 use crate::key::TypedKey;
@@ -60,6 +60,13 @@ impl HeldKey {
         }
     }
 
+    /// Removes the certificates that end, and says whether there were any.
+    pub(super) fn drop_ending(&mut self) -> bool {
+        let before = self.activations.len();
+        self.activations.retain(|_, activation| activation.certificate.days.is_none());
+        self.activations.len() < before
+    }
+
     pub(super) fn activate(&mut self, answer: &ActivationAnswer) {
         let ActivationAnswer { certificate, reactivations_left, .. } = answer;
         let known = self.activations.get(&answer.node);
@@ -73,8 +80,26 @@ impl HeldKey {
 /// For which products one node may answer, for one publisher. It exists as soon as the node holds a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rights {
-    /// Key and group of each certificate that is not blocked, smallest key first.
-    held: Vec<(KeyId, u8)>,
+    /// The certificates that are not blocked, smallest key first. Those that have ended are among them.
+    held: Vec<Right>,
+}
+
+/// The right that follows from one certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Right {
+    key: KeyId,
+    group: u8,
+    validity: Validity,
+}
+
+/// The time by which the ends of certificates are judged, in milliseconds since 1970; `None` where they are not
+/// judged now, because the clocks do not agree: then no certificate has ended.
+pub(super) type CertificateClock = Option<u64>;
+
+impl Right {
+    fn is_in_force(&self, clock: CertificateClock) -> bool {
+        clock.is_none_or(|now_ms| !self.validity.has_ended_at(now_ms))
+    }
 }
 
 impl Rights {
@@ -84,7 +109,7 @@ impl Rights {
             for (node, Activation { certificate, .. }) in &held.activations {
                 let of_node = rights.entry(*node).or_default();
                 if !opened.catalog.blocks(certificate) {
-                    of_node.held.push((*key, certificate.group));
+                    of_node.held.push(Right { key: *key, group: certificate.group, validity: certificate.validity() });
                 }
             }
         }
@@ -92,10 +117,12 @@ impl Rights {
     }
 }
 
-/// With which key a node answers for a product, or why it refuses.
+/// With which key a node answers for a product, or why it refuses. A node whose certificates have all ended, or the
+/// only ones that cover the product, is not activated.
 pub(super) fn admit<'a>(
     rights: &BTreeMap<NodeId, Rights>,
     opened: &'a OpenedCatalog,
+    clock: CertificateClock,
     node: NodeId,
     product: ProductId,
 ) -> Result<(KeyId, &'a Product), Refusal> {
@@ -103,20 +130,31 @@ pub(super) fn admit<'a>(
     if rights.held.is_empty() {
         return Err(Refusal::KeyBlocked);
     }
+    if !rights.is_activated(clock) {
+        return Err(Refusal::NotActivated);
+    }
     let product = opened.product(product).ok_or(Refusal::NotCovered)?;
-    let covering = rights.held.iter().find(|(_, group)| opened.catalog.covers(*group, product));
-    covering.map(|(key, _)| (*key, product)).ok_or(Refusal::NotCovered)
+    let covering = rights.held.iter().filter(|right| opened.catalog.covers(right.group, product));
+    let mut has_ended = false;
+    for right in covering {
+        if right.is_in_force(clock) {
+            return Ok((right.key, product));
+        }
+        has_ended = true;
+    }
+    Err(if has_ended { Refusal::NotActivated } else { Refusal::NotCovered })
 }
 
 impl Rights {
-    /// Whether the node holds a certificate that is not blocked.
-    pub(super) fn is_activated(&self) -> bool {
-        !self.held.is_empty()
+    /// Whether the node holds a certificate that is not blocked and has not ended.
+    pub(super) fn is_activated(&self, clock: CertificateClock) -> bool {
+        self.held.iter().any(|right| right.is_in_force(clock))
     }
 
-    /// Codes of the groups of the certificates that are not blocked.
-    pub(super) fn groups(&self) -> Vec<u8> {
-        let mut groups: Vec<_> = self.held.iter().map(|(_, group)| *group).collect();
+    /// Codes of the groups of the certificates that are not blocked and have not ended.
+    pub(super) fn groups(&self, clock: CertificateClock) -> Vec<u8> {
+        let in_force = self.held.iter().filter(|right| right.is_in_force(clock));
+        let mut groups: Vec<_> = in_force.map(|right| right.group).collect();
         groups.sort_unstable();
         groups.dedup();
         groups

@@ -28,7 +28,7 @@ pub use self::command::{Act, Command};
 pub use self::format::Format;
 use self::hashes::Hashes;
 pub use self::keys::{Activation, InstalledKey, KeySlots};
-use self::keys::{HeldKey, Rights};
+use self::keys::{CertificateClock, HeldKey, Rights};
 pub use self::malformed::MalformedCommand;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, RecordOutcome, Refusal};
 use self::outcomes::Outcomes;
@@ -76,6 +76,10 @@ pub struct State {
     registry: Registry,
     /// The authority that replaced the first one. Absent below format 3, and until the first one is replaced.
     authority: Option<ClusterAuthority>,
+    /// The time of expiry after the last batch, where no clock alarm was in force at it. Computed anew by each batch
+    /// before it counts. Not replicated, and not part of the hash: it is absent after a start and after a command that
+    /// sets a clock, until the next batch.
+    certificate_clock_ms: CertificateClock,
     /// This node's state hashes. Not replicated, and not part of the hash.
     hashes: Hashes,
     /// The newest format that the running version reads. Not replicated, and not part of the hash.
@@ -159,9 +163,15 @@ pub struct ApplicationCount {
     pub oldest_ms: Option<u64>,
     /// How many machines are forgotten within 1, 3 and 7 days if they do not ask again.
     pub expiring: [u32; 3],
+    /// How many machines that count have missed their renewal: their last request is a day older than the renewal
+    /// interval, or more. A made-up CMID, and a machine that was reinstalled or is gone, are among them.
+    pub unrenewed: u32,
     /// The application's products with their thresholds, ordered by name.
     pub products: Vec<ProductThreshold>,
 }
+
+/// A machine whose renewal is later than this has missed it, in milliseconds: machines may be off for a night.
+const RENEWAL_GRACE_MS: u64 = 86_400_000;
 
 /// The days of [`ApplicationCount::expiring`].
 pub const EXPIRING_DAYS: [u64; 3] = [1, 3, 7];
@@ -277,6 +287,13 @@ impl State {
         self.expiry_ms.or(self.time_ms)
     }
 
+    /// The time by which the ends of node certificates are judged, in milliseconds since 1970; `None` below format 3,
+    /// during a clock alarm, and before the first batch that this process applied: then none has ended.
+    #[must_use]
+    pub fn certificate_clock_ms(&self) -> Option<u64> {
+        self.certificate_clock_ms
+    }
+
     /// Whether a command with this id was carried out, among the last [`limits::OUTCOMES_KEPT`] such commands.
     #[must_use]
     pub fn has_carried_out(&self, id: &RequestId) -> bool {
@@ -332,10 +349,16 @@ impl State {
                 count: count.live(now_ms),
                 cache_limit: count.limit(),
                 oldest_ms: count.oldest_live_ms(now_ms),
+                unrenewed: count.silent_for(self.renewal_missed_ms(), now_ms),
                 expiring: EXPIRING_DAYS.map(|days| count.expiring_within(days * 86_400_000, now_ms)),
                 products: publisher.thresholds(application, count, now_ms),
             })
             .collect()
+    }
+
+    /// The age of a last request from which on its machine has missed its renewal, in milliseconds.
+    fn renewal_missed_ms(&self) -> u64 {
+        u64::from(self.settings.renewal_interval_minutes) * 60_000 + RENEWAL_GRACE_MS
     }
 
     /// The last requests of a CMID: at most one for each application.

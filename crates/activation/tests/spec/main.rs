@@ -12,6 +12,7 @@ mod clocks_two;
 mod commands;
 mod corpus;
 mod direct;
+mod ending_certificates;
 mod forecasts;
 mod format_3;
 mod golden;

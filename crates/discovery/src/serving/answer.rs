@@ -10,6 +10,7 @@ use domain::base::message_builder::{AdditionalBuilder, AnswerBuilder, PushError}
 use domain::base::{Message, MessageBuilder, Rtype, Serial, Ttl};
 use domain::rdata::{A, Aaaa, Ns, Soa, Srv as SrvData};
 
+use super::cookies::Presented;
 use super::zone::{Delegated, Snapshot};
 use crate::limits::{HOSTS_MAX, MESSAGE_BYTES_MAX, UDP_BYTES_MAX, UDP_BYTES_MIN};
 use crate::name::DnsName;
@@ -22,21 +23,27 @@ const SECONDARIES: Ttl = Ttl::from_secs(3600);
 
 type Builder = AdditionalBuilder<Vec<u8>>;
 
-/// The answer to a message; `None` where the message is itself an answer or has no complete header.
+/// Length of a cookie option with a server cookie of RFC 9018: code 2, length 2, client cookie 8, server cookie 16.
+const COOKIE_BYTES: usize = 28;
+
+/// A message, and how it came.
+pub(super) struct Query<'a> {
+    pub(super) message: &'a [u8],
+    /// The cookie in the message, as the server judges it.
+    pub(super) cookie: Presented,
+    pub(super) over_tcp: bool,
+}
+
+/// The answer to a query; `None` where the message is itself an answer or has no complete header.
 ///
-/// With `over_tcp` an answer may have any length. Over UDP an answer that does not fit is truncated, so that the
+/// Over TCP an answer may have any length. Over UDP an answer that does not fit is truncated, so that the
 /// client asks again over TCP.
 ///
 /// Without a snapshot this server cannot answer for the zone now: it returns SERVFAIL, so that the client asks
 /// another server, and never that there are no hosts.
-pub(super) fn answer(
-    delegated: &Delegated,
-    snapshot: Option<&Snapshot>,
-    message: &[u8],
-    over_tcp: bool,
-) -> Option<Vec<u8>> {
-    let message = Message::from_octets(message).ok().filter(|message| !message.header().qr())?;
-    let reply = Reply::to(&message, over_tcp);
+pub(super) fn answer(delegated: &Delegated, snapshot: Option<&Snapshot>, query: &Query<'_>) -> Option<Vec<u8>> {
+    let message = Message::from_octets(query.message).ok().filter(|message| !message.header().qr())?;
+    let reply = Reply::to(&message, query);
     match reply.answered(delegated, snapshot, &message) {
         Ok(bytes) => Some(bytes),
         // RFC 2181 section 9: a truncated answer states that there is more, and holds nothing that could mislead.
@@ -44,33 +51,43 @@ pub(super) fn answer(
     }
 }
 
-/// An empty UDP answer that makes the client ask again over TCP; `None` where [`answer`] returns `None`.
-pub(super) fn truncated(message: &[u8]) -> Option<Vec<u8>> {
-    let message = Message::from_octets(message).ok().filter(|message| !message.header().qr())?;
-    Reply::to(&message, false).bare(&message, Rcode::NOERROR, true).ok()
+/// An empty UDP answer to a query above the limit of answers; `None` where [`answer`] returns `None`. A client that
+/// knows cookies gets BADCOOKIE with the cookie with which it asks again (RFC 7873 section 5.2.3); another one is
+/// made to ask again over TCP.
+pub(super) fn over_limit(query: &Query<'_>) -> Option<Vec<u8>> {
+    let message = Message::from_octets(query.message).ok().filter(|message| !message.header().qr())?;
+    let reply = Reply::to(&message, query);
+    match query.cookie {
+        Presented::ClientOnly(_) | Presented::Invalid(_) => reply.bad_cookie(&message),
+        Presented::None | Presented::Malformed | Presented::Valid(_) => reply.bare(&message, Rcode::NOERROR, true),
+    }
+    .ok()
 }
 
 /// The form of answer that the client accepts.
-struct Reply {
+struct Reply<'a> {
     bytes_max: usize,
     has_opt: bool,
     is_bad_version: bool,
+    cookie: &'a Presented,
 }
 
-impl Reply {
-    fn to(message: &Message<&[u8]>, over_tcp: bool) -> Self {
+impl<'a> Reply<'a> {
+    fn to(message: &Message<&[u8]>, query: &'a Query<'_>) -> Self {
         let opt = message.opt();
         let offered = opt.as_ref().map_or(UDP_BYTES_MIN, |opt| usize::from(opt.udp_payload_size()));
         Self {
-            bytes_max: if over_tcp { MESSAGE_BYTES_MAX } else { offered.clamp(UDP_BYTES_MIN, UDP_BYTES_MAX) },
+            bytes_max: if query.over_tcp { MESSAGE_BYTES_MAX } else { offered.clamp(UDP_BYTES_MIN, UDP_BYTES_MAX) },
             has_opt: opt.is_some(),
             is_bad_version: opt.is_some_and(|opt| opt.version() != 0),
+            cookie: &query.cookie,
         }
     }
 
     fn builder(&self) -> Result<MessageBuilder<Vec<u8>>, PushError> {
         let mut builder = MessageBuilder::from_target(Vec::new()).map_err(|_| PushError::ShortBuf)?;
-        builder.set_push_limit(self.bytes_max - if self.has_opt { OPT_BYTES } else { 0 });
+        let cookie = if self.cookie.answered().is_some() { COOKIE_BYTES } else { 0 };
+        builder.set_push_limit(self.bytes_max - if self.has_opt { OPT_BYTES + cookie } else { 0 });
         Ok(builder)
     }
 
@@ -82,6 +99,16 @@ impl Reply {
     ) -> Result<Vec<u8>, PushError> {
         if message.header().opcode() != Opcode::QUERY {
             return self.bare(message, Rcode::NOTIMP, false);
+        }
+        if *self.cookie == Presented::Malformed {
+            return self.bare(message, Rcode::FORMERR, false);
+        }
+        if message.header_counts().qdcount() == 0 && self.cookie.answered().is_some() && !self.is_bad_version {
+            // A query for a cookie alone (RFC 7873 section 5.4).
+            return match self.cookie {
+                Presented::Invalid(_) => self.bad_cookie(message),
+                _ => self.bare(message, Rcode::NOERROR, false),
+            };
         }
         let Ok(question) = message.sole_question() else { return self.bare(message, Rcode::FORMERR, false) };
         let (name, rtype) = (DnsName::from_wire(question.qname()), question.qtype());
@@ -116,16 +143,27 @@ impl Reply {
         self.finished(answer.additional())
     }
 
-    fn finished(&self, mut additional: Builder) -> Result<Vec<u8>, PushError> {
+    /// An answer without records that tells the client to ask again with the cookie in it.
+    fn bad_cookie(&self, message: &Message<&[u8]>) -> Result<Vec<u8>, PushError> {
+        let answer = self.builder()?.start_error(message, Rcode::NOERROR);
+        self.finished_with(answer.additional(), Some(OptRcode::BADCOOKIE))
+    }
+
+    fn finished(&self, additional: Builder) -> Result<Vec<u8>, PushError> {
+        self.finished_with(additional, self.is_bad_version.then_some(OptRcode::BADVERS))
+    }
+
+    /// Adds the OPT record, with this extended code where there is one.
+    fn finished_with(&self, mut additional: Builder, rcode: Option<OptRcode>) -> Result<Vec<u8>, PushError> {
         if self.has_opt {
             additional.as_builder_mut().set_push_limit(self.bytes_max);
             let size = u16::try_from(UDP_BYTES_MAX).unwrap_or(u16::MAX);
             additional.opt(|opt| {
                 opt.set_udp_payload_size(size);
-                if self.is_bad_version {
-                    opt.set_rcode(OptRcode::BADVERS);
+                if let Some(rcode) = rcode {
+                    opt.set_rcode(rcode);
                 }
-                Ok(())
+                self.cookie.answered().map_or(Ok(()), |cookie| opt.cookie(cookie.clone()))
             })?;
         }
         Ok(additional.finish())

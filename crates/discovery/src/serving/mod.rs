@@ -2,6 +2,7 @@
 //! the hosts that are ready at that time.
 
 mod answer;
+mod cookies;
 mod response_limit;
 mod server;
 mod zone;

@@ -1,11 +1,11 @@
 //! The sockets of the cluster's own zone: UDP and TCP.
 //!
 //! Invariant: never unbounded work or memory for one client: one answer for each datagram, a limit of answers per
-//! second to each network, and connections limited in number, time and queries. Anything beyond is truncated or
+//! second to each network but for clients whose address a cookie proves, and connections limited in number, time and queries. Anything beyond is truncated or
 //! dropped, and the client asks again.
 
 use std::sync::Arc;
-use std::{io, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::answer::{answer, truncated};
+use super::answer::{Query, answer, over_limit};
+use super::cookies::Cookies;
 use super::response_limit::{ResponseLimit, Verdict};
 use super::zone::{Delegated, Snapshot};
 use crate::limits::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, QUESTION_BYTES_MAX, QUESTIONS_A_CONNECTION_MAX};
@@ -33,14 +34,24 @@ pub async fn serve(
     datagrams: UdpSocket,
     connections: TcpListener,
 ) {
-    let delegated = Arc::new(delegated);
-    tokio::join!(
-        serve_datagrams(&delegated, &snapshots, datagrams),
-        serve_connections(&delegated, &snapshots, connections)
-    );
+    let serving = Arc::new(Serving { delegated, snapshots, cookies: Cookies::new() });
+    tokio::join!(serve_datagrams(&serving, datagrams), serve_connections(&serving, connections));
 }
 
-async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Option<Snapshot>>, socket: UdpSocket) {
+/// What every query is answered from.
+struct Serving {
+    delegated: Delegated,
+    snapshots: watch::Receiver<Option<Snapshot>>,
+    cookies: Cookies,
+}
+
+impl Serving {
+    fn answer(&self, query: &Query<'_>) -> Option<Vec<u8>> {
+        answer(&self.delegated, self.snapshots.borrow().as_ref(), query)
+    }
+}
+
+async fn serve_datagrams(serving: &Serving, socket: UdpSocket) {
     let mut question = [0; QUESTION_BYTES_MAX];
     let limit = ResponseLimit::default();
     loop {
@@ -50,9 +61,12 @@ async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Opti
             continue;
         };
         let message = question.get(..bytes).unwrap_or_default();
-        let answered = match limit.verdict(from.ip()) {
-            Verdict::Answer => answer(delegated, snapshots.borrow().as_ref(), message, false),
-            Verdict::Truncate => truncated(message),
+        let cookie = serving.cookies.of(message, from.ip());
+        let verdict = if cookie.is_valid() { Verdict::Answer } else { limit.verdict(from.ip()) };
+        let query = Query { message, cookie, over_tcp: false };
+        let answered = match verdict {
+            Verdict::Answer => serving.answer(&query),
+            Verdict::Truncate => over_limit(&query),
             Verdict::Drop => None,
         };
         if let Some(bytes) = answered {
@@ -62,11 +76,7 @@ async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Opti
     }
 }
 
-async fn serve_connections(
-    delegated: &Arc<Delegated>,
-    snapshots: &watch::Receiver<Option<Snapshot>>,
-    listener: TcpListener,
-) {
+async fn serve_connections(serving: &Arc<Serving>, listener: TcpListener) {
     // Dropped with this future, which closes every connection.
     let mut open = JoinSet::new();
     loop {
@@ -75,11 +85,11 @@ async fn serve_connections(
         }
         while open.try_join_next().is_some() {}
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let (delegated, snapshots) = (Arc::clone(delegated), snapshots.clone());
+            Ok((stream, from)) => {
+                let serving = Arc::clone(serving);
                 open.spawn(async move {
                     // A slow client, or one that disconnects, is not waited for.
-                    let _ = timeout(CONNECTION_TIMEOUT, converse(&delegated, &snapshots, stream)).await;
+                    let _ = timeout(CONNECTION_TIMEOUT, converse(&serving, stream, from.ip())).await;
                 });
             }
             Err(_) => sleep(PAUSE).await,
@@ -87,11 +97,7 @@ async fn serve_connections(
     }
 }
 
-async fn converse(
-    delegated: &Delegated,
-    snapshots: &watch::Receiver<Option<Snapshot>>,
-    mut stream: TcpStream,
-) -> io::Result<()> {
+async fn converse(serving: &Serving, mut stream: TcpStream, from: IpAddr) -> io::Result<()> {
     for _ in 0..QUESTIONS_A_CONNECTION_MAX {
         let length = usize::from(stream.read_u16().await?);
         if length > QUESTION_BYTES_MAX {
@@ -99,8 +105,8 @@ async fn converse(
         }
         let mut question = vec![0; length];
         stream.read_exact(&mut question).await?;
-        let answered = answer(delegated, snapshots.borrow().as_ref(), &question, true);
-        let Some(bytes) = answered else { return Ok(()) };
+        let cookie = serving.cookies.of(&question, from);
+        let Some(bytes) = serving.answer(&Query { message: &question, cookie, over_tcp: true }) else { return Ok(()) };
         let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
         stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat()).await?;
     }

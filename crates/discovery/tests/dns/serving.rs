@@ -120,3 +120,80 @@ async fn where_one_server_failed_another_is_queried() {
         }
     }
 }
+
+/// What `dig` prints of one answer: its status, and the cookie with the verdict on it.
+async fn dig_cookie(address: SocketAddr, arguments: &[&str]) -> (String, Option<(String, String)>) {
+    let port = address.port().to_string();
+    let service = format!("_vlmcs._tcp.{DOMAIN}");
+    let output = Command::new("dig")
+        .args(["@127.0.0.1", "-p", &port, "+tries=1", "+time=5", "+nobadcookie", &service, "SRV"])
+        .args(arguments)
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let after = |label: &str| text.lines().find_map(|line| Some(line.split_once(label)?.1.trim().to_owned()));
+    let status = after("status: ").unwrap_or_else(|| panic!("no answer: {text}"));
+    let cookie = after("; COOKIE: ").map(|line| {
+        let (cookie, verdict) = line.split_once(' ').unwrap_or((&line, ""));
+        (cookie.to_owned(), verdict.to_owned())
+    });
+    (status.split(',').next().unwrap().to_owned(), cookie)
+}
+
+const CLIENT_COOKIE: &str = "0102030405060708";
+
+#[tokio::test]
+async fn dig_gets_a_cookie_shows_it_and_is_told_of_a_malformed_one() {
+    let (address, _sender, _running) = start(ready(&[1, 2])).await;
+    let client = format!("+cookie={CLIENT_COOKIE}");
+    for transport in ["+notcp", "+tcp"] {
+        let (status, cookie) = dig_cookie(address, &[transport, &client]).await;
+        let (cookie, verdict) = cookie.unwrap();
+        assert_eq!((status.as_str(), verdict.as_str()), ("NOERROR", "(good)"), "{transport}");
+        assert!(cookie.starts_with(CLIENT_COOKIE) && cookie.len() == 48, "{transport}: {cookie}");
+        let (status, again) = dig_cookie(address, &[transport, &format!("+cookie={cookie}")]).await;
+        assert_eq!((status.as_str(), again), ("NOERROR", Some((cookie.clone(), "(good)".into()))), "{transport}");
+        let (status, _) = dig_cookie(address, &[transport, "+nocookie", "+ednsopt=COOKIE:0102030405060708090a"]).await;
+        assert_eq!(status, "FORMERR", "{transport}");
+        assert_eq!(dig_cookie(address, &[transport, "+nocookie"]).await, ("NOERROR".into(), None), "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn above_the_limit_of_answers_dig_with_a_cookie_is_always_answered() {
+    let (address, _sender, _running) = start(ready(&[1])).await;
+    let (_, cookie) = dig_cookie(address, &["+notcp", &format!("+cookie={CLIENT_COOKIE}")]).await;
+    let cookie = format!("+cookie={}", cookie.unwrap().0);
+    // Queries without a question, from the same network, until one of two is answered no more.
+    let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let flooding = tokio::spawn(async move {
+        loop {
+            for _ in 0..20 {
+                flood.send_to(&[0; 12], address).await.unwrap();
+            }
+            while flood.try_recv(&mut [0; 512]).is_ok() {}
+            tokio::task::yield_now().await;
+        }
+    });
+    let bad = timeout(Duration::from_secs(60), async {
+        loop {
+            let port = address.port().to_string();
+            let asked = Command::new("dig")
+                .args(["@127.0.0.1", "-p", &port, "+tries=1", "+time=1", "+nobadcookie", "+notcp", DOMAIN, "SOA"])
+                .arg(format!("+cookie={CLIENT_COOKIE}"))
+                .output()
+                .await
+                .unwrap();
+            if String::from_utf8_lossy(&asked.stdout).contains("status: BADCOOKIE") {
+                break;
+            }
+        }
+    });
+    bad.await.expect("above the limit a client without a server cookie is told to show one");
+    for _ in 0..5 {
+        let (status, said) = dig_cookie(address, &["+notcp", &cookie]).await;
+        assert_eq!((status.as_str(), said.unwrap().1.as_str()), ("NOERROR", "(good)"));
+    }
+    flooding.abort();
+}

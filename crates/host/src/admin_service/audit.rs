@@ -1,8 +1,11 @@
 //! The audit record of administrators' acts, and the change of format that introduces it.
 
+use std::collections::BTreeSet;
+
 use activation::{
     audit::{Audit, Description},
-    state::{Command, Format},
+    id::NodeId,
+    state::{Activation, Command, Format, State},
 };
 use api::admin::v1 as proto;
 use bytes::Bytes;
@@ -58,12 +61,27 @@ fn code(description: Option<&Description>) -> Option<proto::AuditCode> {
     }
 }
 
+/// The nodes that hold certificates which this format does not hold.
+fn ending(state: &State, format: Format) -> BTreeSet<NodeId> {
+    let ends = |(_, activation): &(&NodeId, &Activation)| activation.certificate.days.is_some();
+    let held = state.keys().flat_map(|key| key.activations.iter().filter(ends).map(|(node, _)| *node));
+    held.filter(|_| !format.holds_ending_certificates()).collect()
+}
+
 pub(super) async fn set_format(
     (acting, registrar): (&Acting<'_>, &Registrar),
     caller: &Caller,
     asked: &proto::SetFormatRequest,
 ) -> Result<proto::SetFormatReply, Status> {
     let format = Format::new(asked.format).map_err(invalid)?;
+    let nodes = acting.replica.view(|state| ending(state, format));
+    if !nodes.is_empty() {
+        return Err(Status::failed_precondition(format!(
+            "format {format} does not hold certificates that end, so nodes {nodes:?} would answer no clients: \
+             have the publisher sign a catalog without certificate_days, activate \
+             these nodes again with `quorate key activate --node NODE`, and then set the format"
+        )));
+    }
     acting.propose(Command::SetFormat { format }).await?;
     // The caller that sets the format that registers keys is registered together with the members. All other persons
     // have to log in again.

@@ -11,7 +11,7 @@ use activation::{
     },
     id::{Fingerprint, KeyId, NodeId, PublisherId},
     key::{KeyKind, TypedKey},
-    state::{Command, PublisherState, State},
+    state::{Command, Format, PublisherState, State},
 };
 use admin::wire::unusable_state;
 use api::{
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     limits::WORK_TIMEOUT,
     observation::keys::{self, publisher_name},
-    peers::{node_client::NodeError, request::NodeRequest},
+    peers::{node_client::NodeError, request::NodeRequest, signing::is_due},
 };
 
 /// The host keys of one cluster, managed on behalf of one caller.
@@ -42,6 +42,16 @@ struct Candidate {
     node: NodeId,
     /// The node is activated with this key, so a new certificate may turn out to be unnecessary.
     is_activated: bool,
+    /// The node's certificate ends, and is to be renewed.
+    is_due: bool,
+}
+
+/// Which nodes are asked for requests, and how.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    was_named: bool,
+    new_key: bool,
+    renewals_only: bool,
 }
 
 impl Keys<'_> {
@@ -82,23 +92,25 @@ impl Keys<'_> {
         &self,
         asked: proto::RequestActivationRequest,
     ) -> Result<proto::RequestActivationReply, Status> {
-        let proto::RequestActivationRequest { key_id, node, publisher, releases_only, new_key } = asked;
+        let proto::RequestActivationRequest { key_id, node, publisher, releases_only, new_key, renewals_only } = asked;
         if new_key && node == 0 {
             return Err(invalid("name the node that makes a new key: --node NODE"));
         }
         let key: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
         self.0.replica.read_point().await.map_err(unavailable)?;
         let of = self.0.replica.view(|state| publisher_meant(state, key, &publisher))?;
-        let candidates = if releases_only { Vec::new() } else { self.candidates(key, node, of)? };
-        let requests =
-            join_all(candidates.iter().map(|candidate| self.request_of(candidate, node != 0, new_key))).await;
+        let mut candidates = if releases_only { Vec::new() } else { self.candidates(key, node, of)? };
+        candidates.retain(|candidate| candidate.is_due || !renewals_only);
+        let wanted = Wanted { was_named: node != 0, new_key, renewals_only };
+        let requests = join_all(candidates.iter().map(|candidate| self.request_of(candidate, wanted))).await;
         let mut by_publisher: BTreeMap<PublisherId, ActivationRequests> = BTreeMap::new();
         for (candidate, request) in candidates.iter().zip(requests) {
             if let Some(request) = request? {
                 by_publisher.entry(candidate.publisher).or_default().requests.push(request);
             }
         }
-        for statement in self.pending_releases(of) {
+        let releases = if renewals_only { Vec::new() } else { self.pending_releases(of) };
+        for statement in releases {
             by_publisher.entry(statement.publisher).or_default().releases.push(statement);
         }
         let publishers: Vec<_> = by_publisher.keys().copied().collect();
@@ -111,6 +123,7 @@ impl Keys<'_> {
                  {}, or a key",
                 names()
             ))),
+            (None, _) if renewals_only => Ok(proto::RequestActivationReply::default()),
             (None, _) => Err(Status::failed_precondition(
                 "no node to activate, and no release to report to the publisher: install a key first (`quorate key \
                  install`), or name a node to activate it again",
@@ -170,6 +183,7 @@ impl Keys<'_> {
         let answers = signed.answers();
         self.0.replica.read_point().await.map_err(unavailable)?;
         self.refuse_foreign(answers).await?;
+        self.0.replica.view(|state| refuse_ending(state, answers))?;
         // Collected before the proposal: the state forgets the released slots once the answer is installed.
         let pending: BTreeMap<_, _> = self
             .pending_releases(Some(answers.publisher))
@@ -305,6 +319,10 @@ impl Keys<'_> {
                     key: installed.id,
                     node: member,
                     is_activated: installed.activations.contains_key(&member),
+                    is_due: installed
+                        .activations
+                        .get(&member)
+                        .is_some_and(|activation| is_due(state, &activation.certificate)),
                 })
             })
             .collect()
@@ -312,12 +330,11 @@ impl Keys<'_> {
     }
 
     /// The signed request of one node. `None` where it needs no certificate, or where it is activated already and
-    /// does not answer.
+    /// does not answer; where only renewals are wanted, a node that does not answer is an error.
     async fn request_of(
         &self,
         candidate: &Candidate,
-        was_named: bool,
-        new_key: bool,
+        Wanted { was_named, new_key, renewals_only }: Wanted,
     ) -> Result<Option<HostActivationRequest>, Status> {
         let Candidate { key, node, is_activated, .. } = *candidate;
         let failed = |why: &str| Status::unavailable(format!("node {node}: {why}"));
@@ -325,7 +342,7 @@ impl Keys<'_> {
         let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed, new_key };
         let bytes = match self.ask(node, request).await {
             Ok(signed) => signed.request,
-            Err(_) if only_if_needed => return Ok(None),
+            Err(_) if only_if_needed && !renewals_only => return Ok(None),
             Err(why) => return Err(failed(&why.to_string())),
         };
         if bytes.is_empty() {
@@ -352,6 +369,21 @@ fn never_asked(state: &State, answers: &ActivationAnswers) -> Option<String> {
     let installed: BTreeSet<_> = state.keys().map(|installed| installed.id).collect();
     let unknown = answers.answers.iter().map(|answer| answer.certificate.key).find(|key| !installed.contains(key))?;
     Some(format!("it is for key {unknown}, which is not installed here"))
+}
+
+/// Refuses certificates that end where the cluster's format does not hold these. The publisher gives the same answer
+/// again once the format is set.
+fn refuse_ending(state: &State, answers: &ActivationAnswers) -> Result<(), Status> {
+    let has_ending = answers.answers.iter().any(|answer| answer.certificate.days.is_some());
+    if !has_ending || state.format().holds_ending_certificates() {
+        return Ok(());
+    }
+    Err(Status::failed_precondition(format!(
+        "the publisher's certificates end, and the cluster writes format {}, which does not hold such: \
+         quorate cluster format set {}, then install the answer again",
+        state.format(),
+        Format::NEWEST
+    )))
 }
 
 fn not_signed(node: NodeId, why: &dyn std::fmt::Display) -> Status {

@@ -32,6 +32,7 @@ fn application(of: ApplicationCount) -> proto::ApplicationCount {
         cache_limit: of.cache_limit,
         oldest_ms: of.oldest_ms,
         expiring: of.expiring.into(),
+        unrenewed: Some(of.unrenewed),
         products: products.collect(),
     }
 }

@@ -54,9 +54,13 @@ fn node_activation(
         let (state, state_text) = (state.into(), state.text().into());
         return proto::NodeActivation { node, state, state_text, ..proto::NodeActivation::default() };
     };
+    let state_clock = state.certificate_clock_ms();
     let blocked = state.publisher(key.publisher).is_some_and(|publisher| publisher.catalog().blocks(certificate));
+    let validity = certificate.validity();
+    let ended = state_clock.is_some_and(|now_ms| validity.has_ended_at(now_ms));
     let state = match says {
         _ if blocked => NodeActivationState::Blocked,
+        _ if ended => NodeActivationState::Ended,
         Some(unusable) => unusable,
         None => NodeActivationState::Activated,
     };
@@ -66,6 +70,8 @@ fn node_activation(
         state_text: state.text().into(),
         issued_ms: u64::from(certificate.issued_minutes) * 60_000,
         reactivations_left: Some(*reactivations_left),
+        certificate_ends_ms: validity.ends_ms(),
+        renewal_due_ms: validity.due_ms(),
     }
 }
 

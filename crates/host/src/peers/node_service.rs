@@ -218,8 +218,8 @@ impl NodeService {
             round_trip_max_us: microseconds(replica.round_trip_max()),
             election_profile: election_profile(replica).into(),
             holds_authority: self.0.source.holds_authority(),
-            new_cmids_last_hour: new_cmids.last_hour,
-            new_cmids_usual: new_cmids.usual,
+            new_cmids_last_hour: Some(new_cmids.last_hour),
+            new_cmids_usual: Some(new_cmids.usual),
             // The caller fills in the role, the address and the comparison of clocks.
             ..NodeStatus::default()
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use activation::{
     catalog::Name,
+    certificate::NodeCertificate,
     host_activation::{ActivationRequests, HostActivation, HostActivationRequest},
     id::{CertificateId, InvalidId, KeyId},
+    state::State,
 };
 use api::node::v1::{SignActivationRequest, SignReleaseRequest};
 use bytes::Bytes;
@@ -52,22 +54,23 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// The encoded request for a certificate. Empty where the node needs none and the caller asked for a needed one
-    /// only.
+    /// only. A certificate that is to be renewed is needed.
     pub(crate) async fn activation(&self, asked: &SignActivationRequest) -> Result<Bytes, SigningError> {
         // Catch up first, so that a key that was just installed through another node is in this node's state.
         self.replica.read_point().await?;
         let key_id = KeyId::try_from(asked.key_id.as_ref())?;
         let identity = self.replica.identity();
-        let (key, current) = self
+        let (key, current, is_due) = self
             .replica
             .view(|state| {
                 let installed = state.keys().find(|installed| installed.id == key_id)?;
-                let own = installed.activations.get(&identity.owner);
-                Some((*installed.key, own.map(|activation| activation.certificate.id())))
+                let own = installed.activations.get(&identity.owner).map(|activation| &activation.certificate);
+                let is_due = own.is_some_and(|own| is_due(state, own));
+                Some((*installed.key, own.map(NodeCertificate::id), is_due))
             })
             .ok_or(SigningError::NotInstalled(key_id))?;
         take_note(&self.replica, &self.credentials);
-        if asked.only_if_needed && !self.credentials.is_in_need(key_id) {
+        if asked.only_if_needed && !is_due && !self.credentials.is_in_need(key_id) {
             return Ok(Bytes::new());
         }
         let signers =
@@ -99,6 +102,11 @@ impl Signer {
         let statement = self.credentials.release(publisher, key_id).map_err(SigningError::Release)?;
         Ok(statement.encode().into())
     }
+}
+
+/// Whether a certificate is to be renewed, by the time by which certificates end.
+pub(crate) fn is_due(state: &State, certificate: &NodeCertificate) -> bool {
+    state.expiry_ms().is_some_and(|now_ms| certificate.validity().is_due_at(now_ms))
 }
 
 /// The id of a request, which stays the same until the publisher's answer is installed: a request that is repeated

@@ -5,6 +5,8 @@
 
 mod report;
 
+use std::num::NonZeroU16;
+
 use activation::{
     catalog::SignedCatalog,
     host_activation::ActivationRequests,
@@ -193,6 +195,7 @@ fn sign_catalog(
         fingerprint: Fingerprint(opened.publisher).to_string(),
         serial: opened.catalog.serial(),
         blocked: opened.catalog.blocked_keys().len() + opened.catalog.blocked_certificates().len(),
+        certificate_days: opened.catalog.certificate_days().map(NonZeroU16::get),
         signed: signed.bytes().to_vec(),
     }))
 }

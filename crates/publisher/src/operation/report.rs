@@ -100,6 +100,9 @@ pub struct CatalogReport {
     /// The number of keys and certificates that it blocks; 0 from a service of the version before.
     #[serde(default)]
     pub blocked: usize,
+    /// The lifetime of the node certificates that are issued from it on, in days; absent where they do not end.
+    #[serde(default)]
+    pub certificate_days: Option<u16>,
     /// The bytes of the signed catalog.
     pub signed: Vec<u8>,
 }

@@ -13,6 +13,7 @@ mod error;
 use std::{path::Path, sync::Arc};
 
 use ::activation::{
+    certificate::Validity,
     direct::DirectCertificate,
     id::{Cmid, KeyId, MachineDigest},
 };
@@ -23,7 +24,7 @@ use uuid::Uuid;
 pub(crate) use self::activation::Activation;
 pub use self::error::RecordsError;
 use self::{
-    certified::CertifiedKeys,
+    certified::{Certified, CertifiedKeys},
     encoding::{decode_activation, decode_direct_key, decode_key},
     error::damaged,
 };
@@ -153,9 +154,10 @@ impl Records {
         })
     }
 
-    /// Whether a certificate for this node key was ever issued for the host key.
-    pub(crate) fn was_certified(&self, key: KeyId, node_key: [u8; 32]) -> Result<bool, RecordsError> {
-        self.certified.contains((key, node_key), || self.activations())
+    /// The validity of the latest certificate that was issued to this node key for the host key; `None` where none
+    /// ever was.
+    pub(crate) fn latest_validity(&self, key: KeyId, node_key: [u8; 32]) -> Result<Option<Validity>, RecordsError> {
+        self.certified.latest((key, node_key), || self.activations())
     }
 
     pub(crate) fn activation(&self, request_id: [u8; 16]) -> Result<Option<Activation>, RecordsError> {
@@ -171,8 +173,8 @@ pub(crate) type Raw = (Vec<u8>, Vec<u8>);
 #[derive(Default)]
 pub(crate) struct Change {
     batch: Batch,
-    /// Host key and node key of each activation in the change.
-    certified: Vec<(KeyId, [u8; 32])>,
+    /// The certificate of each activation in the change.
+    certified: Vec<Certified>,
 }
 
 impl Change {
@@ -185,7 +187,7 @@ impl Change {
     }
 
     pub(crate) fn activation(&mut self, activation: &Activation) -> Result<(), RecordsError> {
-        self.certified.push((activation.certificate.key, activation.certificate.node_key));
+        self.certified.push(Certified::by(&activation.certificate));
         Ok(self.batch.put(activation_path(activation.request_id), encoding::encode_activation(activation))?)
     }
 

@@ -50,6 +50,7 @@ fn json(reply: &CountReply) -> serde_json::Value {
             "count": application.count,
             "cache_limit": application.cache_limit,
             "oldest_at": application.oldest_ms.map(time_text::rfc3339),
+            "unrenewed": application.unrenewed,
             "expiring_within_days": { "1": application.expiring.first(), "3": application.expiring.get(1), "7": application.expiring.get(2) },
             "products": products.collect::<Vec<_>>(),
         })

@@ -131,7 +131,13 @@ fn sign(
         other => return Err(unexpected(&other)),
     };
     new.write(&report.signed, Readers::Umask)?;
-    let CatalogReport { publisher, fingerprint, serial, blocked, signed } = report;
+    let CatalogReport { publisher, fingerprint, serial, blocked, certificate_days, signed } = report;
+    if let Some(days) = certificate_days {
+        output.remark(format_args!(
+            "warning: node certificates that are issued from now on end after {days} days. Clients of versions that know no such \
+             certificates reject their hosts, and clusters need format 3. Without certificate_days certificates do not end"
+        ));
+    }
     if blocked >= BLOCKED_WARNING {
         output.remark(format_args!(
             "warning: the catalog blocks {blocked} of at most {BLOCKED_MAX} keys and certificates. Block the host keys \
@@ -146,6 +152,7 @@ fn sign(
             "fingerprint": fingerprint,
             "serial": serial,
             "blocked": blocked,
+            "certificate_days": certificate_days,
             "catalog": out.display().to_string(),
             "bytes": signed.len(),
         }),

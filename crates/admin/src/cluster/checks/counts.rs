@@ -2,11 +2,11 @@
 
 use api::admin::v1::NodeStatus;
 
-use super::unasked::not_asked;
+use super::unasked::{not_asked, not_reported};
 use crate::{
     cluster::observation::ClusterObservation,
     finding::Problem,
-    limits::{COUNT_WARNING_MS, NEW_CMIDS_FACTOR, NEW_CMIDS_MIN},
+    limits::{COUNT_WARNING_MS, NEW_CMIDS_FACTOR, NEW_CMIDS_MIN, UNRENEWED_MIN, UNRENEWED_PERCENT_MIN},
     time_text,
 };
 
@@ -67,9 +67,12 @@ pub(super) fn duplicates(observation: &ClusterObservation) -> Vec<Problem> {
 /// Far more new machines than usual, which no count remembered: a rollout, or invented CMIDs that displace genuine
 /// ones.
 pub(super) fn new_machines(observation: &ClusterObservation) -> Vec<Problem> {
-    let sum = |of: fn(&NodeStatus) -> u64| observation.status.nodes.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&NodeStatus) -> Option<u64>| observation.status.nodes.iter().filter_map(of).sum::<u64>();
     let (last_hour, usual) = (sum(|node| node.new_cmids_last_hour), sum(|node| node.new_cmids_usual));
-    let mut problems: Vec<_> = not_asked(observation, "number of new machines").into_iter().collect();
+    let silent = |node: &&NodeStatus| node.new_cmids_last_hour.is_none() || node.new_cmids_usual.is_none();
+    let unreported = observation.reachable().filter(silent).map(|node| node.node);
+    let mut problems: Vec<_> = not_reported(unreported, "number of new machines").into_iter().collect();
+    problems.extend(not_asked(observation, "number of new machines"));
     if last_hour <= NEW_CMIDS_MIN.max(usual.saturating_mul(NEW_CMIDS_FACTOR)) {
         return problems;
     }
@@ -79,4 +82,29 @@ pub(super) fn new_machines(observation: &ClusterObservation) -> Vec<Problem> {
          these in the firewall for port 1688, or set clients.new_cmids_per_minute",
     ));
     problems
+}
+
+/// A large share of the count that missed its renewal: made-up CMIDs ask once and never again; so do machines that are
+/// reinstalled often, and those that no longer reach a node.
+pub(super) fn unrenewed_machines(observation: &ClusterObservation) -> Vec<Problem> {
+    let Some(counts) = &observation.counts else {
+        return vec![Problem::unknown("no leader says which machines renewed", "see the check `leader`")];
+    };
+    let problems = counts.applications.iter().filter_map(|of| {
+        let Some(unrenewed) = of.unrenewed else {
+            return Some(Problem::unknown(
+                format!("how many machines of {} missed their renewal is not known: the node that was asked does not say", of.application),
+                "upgrade it",
+            ));
+        };
+        let percent = u64::from(unrenewed) * 100 / u64::from(of.count.max(1));
+        (unrenewed > UNRENEWED_MIN && percent >= UNRENEWED_PERCENT_MIN.into()).then(|| {
+            Problem::warning(
+                format!("{unrenewed} of {} machines of {} have not renewed: {percent} %", of.count, of.application),
+                "find out which they are: quorate events names the machines that ask, quorate explain CMID says when one asked last; made-up \
+                 CMIDs: see the check `new-machines`; genuine machines: quorate client discover on one of them",
+            )
+        })
+    });
+    problems.collect()
 }

@@ -46,6 +46,10 @@ fn record(domain: &DnsDomain, record: &DnsRecord) -> Option<Problem> {
             "start the node; the leader withdraws the record if the node stays down",
         )),
         DnsRecordState::Missing => Some(Problem::failure(format!("{what} is missing"), "quorate dns publish")),
+        DnsRecordState::Unspecified => Some(Problem::unknown(
+            format!("the owner of {what} is unknown: the node that was asked runs another version"),
+            "ask a node of the newest version",
+        )),
         _ if record.stale => {
             Some(Problem::warning(format!("{what} differs from what its node announces"), "quorate dns publish"))
         }

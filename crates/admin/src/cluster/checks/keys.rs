@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use api::admin::v1::{InstalledKey, NodeActivationState};
+use api::admin::v1::{InstalledKey, NodeActivation, NodeActivationState};
 
-use super::unasked::not_asked;
-use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::activation_state};
+use super::unasked::{not_asked, not_reported};
+use crate::{cluster::observation::ClusterObservation, finding::Problem, time_text, wire::activation_state};
 
 pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(keys) = &observation.keys else {
@@ -67,6 +67,39 @@ pub(super) fn keys(observation: &ClusterObservation) -> Vec<Problem> {
     problems
 }
 
+/// Certificates of nodes that a publisher gave an end.
+pub(super) fn host_certificates(observation: &ClusterObservation) -> Vec<Problem> {
+    let Some(keys) = &observation.keys else {
+        return vec![Problem::unknown(
+            "whether a host certificate ends is not known: no leader says so",
+            "see the check `leader`",
+        )];
+    };
+    let ending = keys.keys.iter().flat_map(|key| {
+        let ending = |activation: &NodeActivation| Some((activation.node, activation.certificate_ends_ms?));
+        let due_ms = |activation: &NodeActivation| activation.renewal_due_ms.unwrap_or(0);
+        key.activations.iter().filter_map(move |of| Some((key, ending(of)?, due_ms(of))))
+    });
+    let now_ms = observation.status.cluster_time_ms;
+    let ending: Vec<_> = ending.collect();
+    if now_ms == 0 && !ending.is_empty() {
+        let text = "whether a host certificate has ended is not known: without a leader there is no cluster time";
+        return vec![Problem::unknown(text, "see the check `leader`")];
+    }
+    let due = ending.into_iter().filter(|(_, _, due_ms)| *due_ms <= now_ms);
+    let problems = due.map(|(key, (node, ends_ms), _)| {
+        let remedy = "quorate key activate --renew --publisher HOST:PORT, or --renew --offline FILE: it spends no re-activation until 30 days \
+                      after the end";
+        let (id, date) = (&key.key_id, time_text::second(ends_ms));
+        if ends_ms <= now_ms {
+            Problem::failure(format!("the certificate of node {node} for key {id} ended {date}"), remedy)
+        } else {
+            Problem::warning(format!("the certificate of node {node} for key {id} ends {date}"), remedy)
+        }
+    });
+    problems.collect()
+}
+
 fn key(key: &InstalledKey) -> Vec<Problem> {
     let mut problems = Vec::new();
     let blocked =
@@ -83,6 +116,9 @@ fn key(key: &InstalledKey) -> Vec<Problem> {
             ),
         ));
     }
+    let unsaid =
+        key.activations.iter().filter(|activation| activation_state(activation) == NodeActivationState::Unspecified);
+    problems.extend(not_reported(unsaid.map(|activation| activation.node), "activation"));
     match &key.standing {
         None => problems.push(Problem::unknown(
             format!("the activation slots of key {} are unknown: no answer of the publisher is installed", key.key_id),

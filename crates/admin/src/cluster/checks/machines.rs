@@ -2,6 +2,7 @@
 
 use api::admin::v1::MachineReport;
 
+use super::unasked::not_reported;
 use crate::{
     cluster::observation::ClusterObservation,
     finding::Problem,
@@ -41,7 +42,9 @@ fn disk(machine: &MachineReport) -> Vec<Problem> {
         )];
     }
     let mut problems = Vec::new();
-    if machine.sync_us < SYNC_US_MIN {
+    if machine.sync_us == 0 {
+        problems.extend(not_reported([node].into_iter(), "fsync latency"));
+    } else if machine.sync_us < SYNC_US_MIN {
         problems.push(Problem::warning(
             format!(
                 "the fsync latency of node {node} is only {} us: its disk does not wait for the storage medium",
@@ -62,6 +65,9 @@ fn disk(machine: &MachineReport) -> Vec<Problem> {
             "check the file system of its data folder (df)",
         ));
     }
+    if machine.store_bytes == 0 {
+        problems.extend(not_reported([node].into_iter(), "size of the store"));
+    }
     let (free, store) = (machine.data_free_bytes, machine.store_bytes);
     if machine.data_size_bytes > 0 && (free < machine.data_size_bytes / 20 || free < 2 * store) {
         problems.push(Problem::warning(
@@ -81,8 +87,8 @@ fn of_descriptors(machine: &MachineReport) -> Option<Problem> {
     let remedy = "raise LimitNOFILE in its unit (systemctl edit quorate), or `ulimit -n`, and start it again";
     let MachineReport { node, descriptors_limit: limit, descriptors_open: open, clients_wanted, clients_max, .. } =
         machine;
-    if *limit == 0 {
-        return None;
+    if [*limit, *open, *clients_wanted, *clients_max].contains(&0) {
+        return not_reported([*node].into_iter(), "number of open files, or their limit,");
     }
     if *open >= limit / 100 * DESCRIPTORS_PERCENT_MAX {
         return Some(Problem::warning(format!("node {node} has {open} of at most {limit} files open"), remedy));
@@ -105,8 +111,10 @@ pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
         return vec![Problem::unknown(text, "see the check `leader`")];
     }
     let known = observation.known_machines();
+    let unreported = observation.known_machines().filter(|machine| machine.certificate_ends_ms == 0);
+    let unreported = unreported.map(|machine| machine.node);
     let problems = known
-        .filter(|machine| machine.certificate_ends_ms < now_ms + CERTIFICATE_WARNING_MS)
+        .filter(|machine| (1..now_ms + CERTIFICATE_WARNING_MS).contains(&machine.certificate_ends_ms))
         .map(|machine| {
             let ends = time_text::second(machine.certificate_ends_ms);
             let text = format!("the certificate of node {} expires {ends}", machine.node);
@@ -119,7 +127,8 @@ pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
             }
         })
         .chain(observation.known_machines().filter_map(|machine| revocation_list(machine, now_ms)))
-        .chain(not_probed(observation, "certificate"));
+        .chain(not_probed(observation, "certificate"))
+        .chain(not_reported(unreported, "end of the certificate"));
     problems.collect()
 }
 

@@ -3,7 +3,7 @@
 use activation::limits::{CLOCK_AGREEMENT_MS, CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
 use api::admin::v1::{NodeRole, NodeState, NodeStatus};
 
-use super::unasked::not_asked;
+use super::unasked::{not_asked, not_reported};
 use crate::{
     cluster::{link::Link, observation::ClusterObservation},
     finding::Problem,
@@ -106,6 +106,8 @@ pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
             )
         })
         .collect();
+    let unreported = observation.reachable().filter(|node| node.generation == 0);
+    problems.extend(not_reported(unreported.map(|node| node.node), "start"));
     problems.extend(not_asked(observation, "quarantine state"));
     problems
 }
@@ -229,6 +231,7 @@ pub(super) fn ports(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(unreachable) = &observation.unreachable else {
         return vec![Problem::unknown("the client ports were not checked yet", "run the check again in a minute")];
     };
+    let unreported = observation.reachable().filter(|node| node.clients_port == 0);
     let problems = unreachable
         .iter()
         .map(|port| {
@@ -237,6 +240,7 @@ pub(super) fn ports(observation: &ClusterObservation) -> Vec<Problem> {
                 "open the port in the firewalls between; for a name from DNS, check that it resolves to the node",
             )
         })
+        .chain(not_reported(unreported.map(|node| node.node), "client port"))
         .chain(not_asked(observation, "client port"));
     problems.collect()
 }

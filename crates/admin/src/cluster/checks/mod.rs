@@ -21,7 +21,7 @@ struct Check {
     problems: fn(&ClusterObservation) -> Vec<Problem>,
 }
 
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 20] = [
     Check { name: "leader", passed: "a leader is known", problems: membership::leader },
     Check { name: "nodes", passed: "every node answers", problems: membership::nodes },
     Check { name: "quarantine", passed: "no node is quarantined", problems: membership::quarantined },
@@ -38,6 +38,11 @@ const CHECKS: [Check; 18] = [
     },
     Check { name: "activation", passed: "every node is activated", problems: keys::activation },
     Check { name: "keys", passed: "every host key has free activation slots", problems: keys::keys },
+    Check {
+        name: "host-certificates",
+        passed: "no host certificate is due for renewal",
+        problems: keys::host_certificates,
+    },
     Check { name: "clocks", passed: "all clocks agree", problems: membership::clocks },
     Check { name: "ports", passed: "every client port accepts connections from here", problems: membership::ports },
     Check { name: "dns", passed: "DNS names the nodes and no other hosts", problems: dns::records },
@@ -53,6 +58,11 @@ const CHECKS: [Check; 18] = [
         name: "new-machines",
         passed: "the number of new client machines is normal",
         problems: counts::new_machines,
+    },
+    Check {
+        name: "unrenewed-machines",
+        passed: "client machines renew within the renewal interval",
+        problems: counts::unrenewed_machines,
     },
     Check { name: "duplicates", passed: "no two machines share a CMID", problems: counts::duplicates },
     Check { name: "settings", passed: "settings and versions are consistent", problems: settings::settings },

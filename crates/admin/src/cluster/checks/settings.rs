@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use activation::state::Format;
-use api::admin::v1::NodeDnsState;
+use api::admin::v1::{NodeDnsState, NodeStatus};
 
-use super::unasked::not_asked;
+use super::unasked::{not_asked, not_reported};
 use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::node_dns};
 
 pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
@@ -19,10 +19,26 @@ pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
     let mut problems: Vec<_> = checks.into_iter().flatten().collect();
     if observation.settings.is_empty() {
         problems.push(Problem::unknown("the settings are unknown: no leader reported them", "see the check `leader`"));
+    } else {
+        problems.extend(LOOKED_AT.iter().filter(|name| value(observation, name).is_empty()).map(|name| {
+            Problem::unknown(format!("the setting {name} is unknown: the node that was asked does not report it"), "upgrade it")
+        }));
+    }
+    let reachable = || observation.reachable();
+    let number = |node: &NodeStatus| node.node;
+    let versions = reachable().filter(|node| node.version.is_empty()).map(number);
+    problems.extend(not_reported(versions, "version"));
+    problems.extend(not_reported(reachable().filter(|node| node.newest_format == 0).map(number), "newest format"));
+    if value(observation, "dns.publish") == "false" {
+        let unsaid = reachable().filter(|node| node_dns(node) == NodeDnsState::Unspecified);
+        problems.extend(not_reported(unsaid.map(number), "publication in DNS"));
     }
     problems.extend(not_asked(observation, "version"));
     problems
 }
+
+/// The settings that this check reads.
+const LOOKED_AT: [&str; 3] = ["activation.interval_minutes", "renewal.interval_minutes", "dns.publish"];
 
 fn value<'a>(observation: &'a ClusterObservation, name: &str) -> &'a str {
     let setting = observation.settings.iter().find(|setting| setting.name == name);
@@ -75,10 +91,15 @@ fn registry(observation: &ClusterObservation) -> Option<Problem> {
     let status = &observation.status;
     let has_own_authority = observation.reachable().any(|node| node.holds_authority.is_some());
     let may_hold = has_own_authority && Format::new(status.format).is_ok_and(Format::registers_keys);
-    (may_hold && status.registry_in_force == Some(false)).then(|| {
-        Problem::warning(
+    match status.registry_in_force.filter(|_| may_hold) {
+        Some(false) => Some(Problem::warning(
             "key registration is not in force: every certificate of the cluster's authority is accepted",
             "start the nodes that do not answer: the leader registers the members when it has seen the key of each",
-        )
-    })
+        )),
+        None if may_hold => Some(Problem::unknown(
+            "whether key registration is in force is unknown: the node that was asked does not report it",
+            "upgrade it",
+        )),
+        Some(true) | None => None,
+    }
 }

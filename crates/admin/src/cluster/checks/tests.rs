@@ -23,6 +23,10 @@ fn node(node: u64) -> NodeStatus {
         version: "1.0".into(),
         groups: vec!["client".into()],
         newest_format: 2,
+        generation: 1,
+        clients_port: 1688,
+        new_cmids_last_hour: Some(0),
+        new_cmids_usual: Some(0),
         match_index: Some(5000),
         state: NodeState::Ok.into(),
         round_trips: (1..=3)
@@ -67,8 +71,12 @@ fn healthy() -> ClusterObservation {
         ..InstalledKey::default()
     };
     let product = ProductCount { product: "desk".into(), threshold: 25, met: true, ..ProductCount::default() };
-    let application =
-        ApplicationCount { application: "desktop".into(), products: vec![product], ..ApplicationCount::default() };
+    let application = ApplicationCount {
+        application: "desktop".into(),
+        products: vec![product],
+        unrenewed: Some(0),
+        ..ApplicationCount::default()
+    };
     ClusterObservation {
         status: ClusterStatusReply {
             leader: 1,
@@ -145,9 +153,11 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
         ("lag", Unknown),
         ("activation", Unknown),
         ("keys", Unknown),
+        ("host-certificates", Unknown),
         ("clocks", Unknown),
         ("certificates", Unknown),
         ("count", Unknown),
+        ("unrenewed-machines", Unknown),
         ("settings", Unknown),
     ];
     assert_eq!(not_passed(&seen), expected, "no leader");
@@ -199,6 +209,71 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
     seen.machines[0].data_size_bytes = 0;
     assert_eq!(not_passed(&seen), [("keys", Unknown), ("disk", Unknown)]);
     assert!(Unknown < Warning && Verdict::Ok < Unknown, "a worse finding beside it stands out");
+}
+
+#[test]
+fn what_a_node_does_not_report_is_unknown_and_never_ok() {
+    type Silence = (&'static str, fn(&mut ClusterObservation));
+    let silences: [Silence; 22] = [
+        ("quarantine", |seen| seen.status.nodes[1].generation = 0),
+        ("ports", |seen| seen.status.nodes[1].clients_port = 0),
+        ("new-machines", |seen| seen.status.nodes[1].new_cmids_last_hour = None),
+        ("new-machines", |seen| seen.status.nodes[1].new_cmids_usual = None),
+        ("disk", |seen| seen.machines[1].sync_us = 0),
+        ("disk", |seen| seen.machines[1].store_bytes = 0),
+        ("disk", |seen| seen.machines[1].data_size_bytes = 0),
+        ("descriptors", |seen| seen.machines[1].descriptors_limit = 0),
+        ("descriptors", |seen| seen.machines[1].descriptors_open = 0),
+        ("descriptors", |seen| seen.machines[1].clients_wanted = 0),
+        ("descriptors", |seen| seen.machines[1].clients_max = 0),
+        ("certificates", |seen| seen.machines[1].certificate_ends_ms = 0),
+        ("keys", |seen| {
+            seen.keys.as_mut().unwrap().keys[0].activations[0].state = NodeActivationState::Unspecified.into();
+        }),
+        ("dns", |seen| {
+            seen.dns.as_mut().unwrap().domains[0].records[0].state = DnsRecordState::Unspecified.into();
+        }),
+        ("settings", |seen| seen.status.nodes.iter_mut().for_each(|node| node.version.clear())),
+        ("settings", |seen| seen.status.nodes[1].newest_format = 0),
+        ("settings", |seen| seen.settings.retain(|setting| setting.name != "renewal.interval_minutes")),
+        ("settings", |seen| seen.settings.retain(|setting| setting.name != "activation.interval_minutes")),
+        ("settings", |seen| seen.settings.retain(|setting| setting.name != "dns.publish")),
+        ("settings", |seen| seen.settings[2].value = "false".into()),
+        ("host-certificates", |seen| seen.keys = None),
+        ("unrenewed-machines", |seen| seen.counts.as_mut().unwrap().applications[0].unrenewed = None),
+    ];
+    for (index, (name, silence)) in silences.into_iter().enumerate() {
+        let mut seen = healthy();
+        silence(&mut seen);
+        let verdict = check(&seen).into_iter().find(|finding| finding.check == name).unwrap().verdict;
+        assert_eq!(verdict, Verdict::Unknown, "{name}, number {index}");
+    }
+}
+
+/// A host certificate that ends `days` after now, and whose renewal is due 10 days before that.
+fn certificate_of(seen: &mut ClusterObservation, days: i64) {
+    let at = |days: i64| Some(NOW.saturating_add_signed(days * 86_400_000));
+    let activation = &mut seen.keys.as_mut().unwrap().keys[0].activations[0];
+    (activation.certificate_ends_ms, activation.renewal_due_ms) = (at(days), at(days - 10));
+}
+
+#[test]
+fn a_host_certificate_is_reported_from_the_day_on_which_it_can_be_renewed() {
+    let verdict = |days| {
+        let mut seen = healthy();
+        certificate_of(&mut seen, days);
+        let finding = check(&seen).into_iter().find(|finding| finding.check == "host-certificates").unwrap();
+        assert!(finding.verdict == Verdict::Ok || finding.remedy.text().contains("key activate --renew"));
+        finding.verdict
+    };
+    assert_eq!([11, 10, 1, 0, -5].map(verdict), {
+        use Verdict::{Failure, Ok, Warning};
+        [Ok, Warning, Warning, Failure, Failure]
+    });
+    let mut seen = healthy();
+    certificate_of(&mut seen, 100);
+    seen.status.cluster_time_ms = 0;
+    assert!(not_passed(&seen).contains(&("host-certificates", Verdict::Unknown)), "no cluster time");
 }
 
 #[test]
@@ -374,7 +449,7 @@ fn far_more_new_machines_than_usual_are_reported_with_their_number() {
     let new = |last_hour: u64, usual: u64| {
         let mut seen = healthy();
         for node in &mut seen.status.nodes {
-            (node.new_cmids_last_hour, node.new_cmids_usual) = (last_hour / 3, usual / 3);
+            (node.new_cmids_last_hour, node.new_cmids_usual) = (Some(last_hour / 3), Some(usual / 3));
         }
         check(&seen).into_iter().find(|finding| finding.check == "new-machines").unwrap()
     };
@@ -391,6 +466,23 @@ fn far_more_new_machines_than_usual_are_reported_with_their_number() {
     let finding = new(60, 3);
     assert!(finding.text.ends_with("within an hour: 60; usual: 3"), "{}", finding.text);
     assert!(finding.remedy.text().contains("quorate events --since 1h"));
+}
+
+#[test]
+fn many_machines_that_missed_their_renewal_are_reported_with_their_share() {
+    for (count, unrenewed, verdict) in [
+        (50, 0, Verdict::Ok),
+        (50, 25, Verdict::Ok),
+        (50, 26, Verdict::Warning),
+        (100, 39, Verdict::Ok),
+        (100, 40, Verdict::Warning),
+    ] {
+        let mut seen = healthy();
+        let application = &mut seen.counts.as_mut().unwrap().applications[0];
+        (application.count, application.unrenewed) = (count, Some(unrenewed));
+        let finding = check(&seen).into_iter().find(|finding| finding.check == "unrenewed-machines").unwrap();
+        assert_eq!(finding.verdict, verdict, "{unrenewed} of {count}");
+    }
 }
 
 /// A cluster in the format that holds a registry, with its own authority, and still without a registry.
@@ -411,7 +503,12 @@ fn an_organisations_authority_or_an_older_format_needs_no_registry() {
     };
     assert_eq!(settings(|_| {}), Verdict::Warning);
     assert_eq!(settings(|seen| seen.status.registry_in_force = Some(true)), Verdict::Ok);
-    assert_eq!(settings(|seen| seen.status.registry_in_force = None), Verdict::Ok, "a version before");
+    assert_eq!(settings(|seen| seen.status.registry_in_force = None), Verdict::Unknown, "it is not reported");
+    let older = |seen: &mut ClusterObservation| {
+        (seen.status.registry_in_force, seen.status.format) = (None, 2);
+        seen.status.nodes.iter_mut().for_each(|node| node.newest_format = 2);
+    };
+    assert_eq!(settings(older), Verdict::Ok, "a version before, whose format holds none");
     let organisations = |seen: &mut ClusterObservation| {
         seen.status.nodes.iter_mut().for_each(|node| node.holds_authority = None);
     };

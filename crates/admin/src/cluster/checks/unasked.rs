@@ -2,6 +2,18 @@
 
 use crate::{cluster::observation::ClusterObservation, finding::Problem};
 
+/// The problem of a check for nodes that answered and did not report `what`: versions before do not, and a default value
+/// is no finding.
+pub(super) fn not_reported(nodes: impl Iterator<Item = u64>, what: &str) -> Option<Problem> {
+    let nodes: Vec<_> = nodes.map(|node| node.to_string()).collect();
+    (!nodes.is_empty()).then(|| {
+        Problem::unknown(
+            format!("the {what} of node {} is not known: it does not report it", nodes.join(", ")),
+            "upgrade the node; if its version is the others', its log says what it could not read",
+        )
+    })
+}
+
 /// The problem of a check that could read no node, or nothing at all; `what` names what it would have read.
 pub(super) fn not_asked(observation: &ClusterObservation, what: &str) -> Option<Problem> {
     let nodes = &observation.status.nodes;

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use activation::state::{ApplicationCount, EXPIRING_DAYS, State};
+use activation::{
+    certificate::Validity,
+    state::{ApplicationCount, EXPIRING_DAYS, State},
+};
 use replication::{Follower, Health, Replica};
 use serde_json::{Value, json};
 use transport::PresentedIdentity;
@@ -174,13 +177,20 @@ impl Watched {
         }
         for key in state.keys() {
             let Some(publisher) = state.publisher(key.publisher) else { continue };
-            if let Some(activation) = key.activations.get(&node)
+            let own = key.activations.get(&node);
+            let validity = own.map(|activation| activation.certificate.validity());
+            let moment = |of: fn(Validity) -> Option<u64>| {
+                validity.map_or(f64::NAN, |validity| of(validity).map_or(f64::INFINITY, seconds))
+            };
+            let labels = [publisher.name(), &key.id.to_string()];
+            self.metrics.set(&table::HOST_CERTIFICATE_ENDS, &labels, moment(Validity::ends_ms));
+            self.metrics.set(&table::HOST_CERTIFICATE_DUE, &labels, moment(Validity::due_ms));
+            if let Some(activation) = own
                 && let Some(group) = publisher.catalog().group(activation.certificate.group)
             {
                 self.metrics.set(&table::ACTIVATED, &[publisher.name(), group.name.as_str()], 1.0);
             }
             if let Some(standing) = &key.standing {
-                let labels = [publisher.name(), &key.id.to_string()];
                 self.metrics.set(&table::KEY_USED, &labels, standing.hosts_used.into());
                 self.metrics.set(&table::KEY_LIMIT, &labels, standing.hosts_limit.into());
             }
@@ -208,6 +218,7 @@ impl Metrics {
         self.set(&table::CACHE_LIMIT, &of, application.cache_limit.into());
         let oldest = application.oldest_ms.map_or(0.0, |oldest_ms| difference_s(now_ms, oldest_ms));
         self.set(&table::CACHE_OLDEST, &of, oldest);
+        self.set(&table::UNRENEWED, &of, application.unrenewed.into());
         for (days, expiring) in EXPIRING_DAYS.iter().zip(application.expiring) {
             self.set(&table::CACHE_EXPIRING, &[of[0], of[1], &days.to_string()], expiring.into());
         }

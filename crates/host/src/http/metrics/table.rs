@@ -69,6 +69,11 @@ pub(crate) const CACHE_EXPIRING: Metric = gauge(
     &["publisher", "application", "days"],
     "Machines that expire from the count within so many days unless they renew",
 );
+pub(crate) const UNRENEWED: Metric = gauge(
+    "quorate_unrenewed_machines",
+    COUNTED,
+    "Counted machines whose last request is at least one day older than the renewal interval",
+);
 pub(crate) const THRESHOLD: Metric =
     gauge("quorate_threshold", PRODUCT, "The count from which on the product's machines are activated");
 pub(crate) const FALLS_BELOW: Metric = gauge(
@@ -303,6 +308,16 @@ pub(crate) const KEY_USED: Metric = gauge(
 );
 pub(crate) const KEY_LIMIT: Metric =
     gauge("quorate_key_hosts_limit", &["publisher", "key"], "Hosts that the key can activate");
+pub(crate) const HOST_CERTIFICATE_ENDS: Metric = gauge(
+    "quorate_host_certificate_expires_timestamp_seconds",
+    &["publisher", "key"],
+    "When the node's host certificate for the key expires; +Inf if it does not expire, NaN if there is none",
+);
+pub(crate) const HOST_CERTIFICATE_DUE: Metric = gauge(
+    "quorate_host_certificate_renewal_timestamp_seconds",
+    &["publisher", "key"],
+    "From when on that certificate is due for renewal; +Inf if it does not expire, NaN if there is none",
+);
 pub(crate) const CERTIFICATE_ENDS: Metric =
     gauge("quorate_certificate_expires_timestamp_seconds", &[], "When the node's certificate expires");
 
@@ -354,6 +369,7 @@ pub const METRICS: &[Metric] = &[
     CACHE_LIMIT,
     CACHE_OLDEST,
     CACHE_EXPIRING,
+    UNRENEWED,
     THRESHOLD,
     FALLS_BELOW,
     FALLS_BELOW_BY_TREND,
@@ -413,6 +429,8 @@ pub const METRICS: &[Metric] = &[
     ACTIVATED,
     KEY_USED,
     KEY_LIMIT,
+    HOST_CERTIFICATE_ENDS,
+    HOST_CERTIFICATE_DUE,
     CERTIFICATE_ENDS,
     GATEWAY_HEALTHY,
     GATEWAY_PREFERRED,

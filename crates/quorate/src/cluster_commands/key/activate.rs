@@ -18,7 +18,10 @@ Examples, online:
   quorate key activate --publisher activation.example.test:1691 --node 2
   quorate key activate --publisher activation.example.test:1691 --node 2 --new-key    if its key has no slot any more
 
-If a machine changed (the command lists the re-activations that it needs; --reactivate spends them):
+Certificates that expire, from a timer (exit code 0 if none is due):
+  quorate key activate --publisher activation.example.test:1691 --renew
+
+If a machine changed (the command lists the reactivations that it needs; --reactivate spends them):
   quorate key activate --publisher activation.example.test:1691 --reactivate
 
 By file, for every node that is not activated, or whose machine changed:
@@ -54,6 +57,11 @@ pub(crate) struct Activate {
     /// Spend re-activations for nodes whose machine changed. --node NODE implies this.
     #[arg(long, conflicts_with = "answer")]
     reactivate: bool,
+    /// Only renew host certificates that expire (the publisher's catalog has certificate_days), from the last third of
+    /// their lifetime on; this spends no reactivation. Without this option they are renewed too. For a timer: if none is
+    /// due, nothing is done.
+    #[arg(long, conflicts_with_all = ["answer", "new_key", "reactivate"])]
+    renew: bool,
     /// Make a new private key on the node: use this if the publisher refused its current key, which holds no activation
     /// slot.
     #[arg(long, requires = "node")]
@@ -90,6 +98,7 @@ impl Activate {
             key: String::new(),
             node: 0,
             reactivate: false,
+            renew: false,
             new_key: false,
             name: String::new(),
             admin,
@@ -97,10 +106,17 @@ impl Activate {
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        let Self { publisher, offline, answer, file, key, node, reactivate, new_key, name, admin } = self;
+        let Self { publisher, offline, answer, file, key, node, reactivate, renew, new_key, name, admin } = self;
         let target = file.target(offline.as_deref())?;
         let may_spend = reactivate || node != 0;
-        let wanted = RequestActivationRequest { key_id: key, node, publisher: name, releases_only: false, new_key };
+        let wanted = RequestActivationRequest {
+            key_id: key,
+            node,
+            publisher: name,
+            releases_only: false,
+            new_key,
+            renewals_only: renew,
+        };
         let wanted = (wanted, may_spend);
         admin.run(async |mut admin| match (&publisher.address, target, &answer) {
             (Some(address), ..) => exchange::online(&mut admin, &publisher, address, wanted, output).await,

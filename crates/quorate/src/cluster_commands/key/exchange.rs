@@ -87,6 +87,10 @@ pub(super) async fn online(
     output: &Output,
 ) -> Result<(), Failure> {
     let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
+    if asked.request.is_empty() {
+        nothing_due(output);
+        return Ok(());
+    }
     warn_of_reactivations(&asked, may_spend)?;
     let authorities = publisher.authorities.as_deref().map(read_authorities).transpose()?;
     let catalogs = admin.show_catalogs(ShowCatalogsRequest {}).await.map_err(refused)?.into_inner();
@@ -107,6 +111,11 @@ pub(super) async fn online(
     Ok(())
 }
 
+/// Says that no certificate is to be renewed.
+fn nothing_due(output: &Output) {
+    output.result(&json!({ "nodes": [] }), "No certificate is due for renewal.");
+}
+
 /// Writes the cluster's requests into a file, which an administrator carries to the publisher.
 pub(super) async fn write_request(
     admin: &mut Admin,
@@ -116,6 +125,10 @@ pub(super) async fn write_request(
 ) -> Result<(), Failure> {
     let RequestTarget { file, shown } = target;
     let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
+    if asked.request.is_empty() {
+        nothing_due(output);
+        return Ok(());
+    }
     warn_of_reactivations(&asked, may_spend)?;
     let (text, mut fields) = shown.show(PhoneTextKind::Requests, &asked.request)?;
     let path = match file {

@@ -1,6 +1,9 @@
 //! `quorate key list`: lists the installed keys.
 
-use admin::wire::{TextEnum, activation_state};
+use admin::{
+    time_text,
+    wire::{TextEnum, activation_state},
+};
 use api::admin::v1::{InstalledKey, ListKeysReply, ListKeysRequest, NodeActivation};
 use serde_json::{Value, json};
 
@@ -33,6 +36,8 @@ fn key_json(key: &InstalledKey) -> Value {
             "state": activation_state(activation).text(),
             "reactivations_left": activation.reactivations_left,
             "issued_ms": (activation.issued_ms != 0).then_some(activation.issued_ms),
+            // Null where the certificate does not end.
+            "certificate_ends_ms": activation.certificate_ends_ms,
         })
     };
     json!({
@@ -53,7 +58,7 @@ fn to_text(reply: &ListKeysReply) -> String {
     if reply.keys.is_empty() {
         return "No host key is installed. Install one with `quorate key install KEY`.".into();
     }
-    let mut rows = table(["key id", "publisher", "group", "hosts", "node", "state", "re-activations left"]);
+    let mut rows = table(["key id", "publisher", "group", "hosts", "node", "state", "re-activations left", "ends"]);
     for key in &reply.keys {
         let hosts = key.standing.map(|standing| format!("{} of {}", standing.hosts_used, standing.hosts_limit));
         for (index, activation) in key.activations.iter().enumerate() {
@@ -66,6 +71,7 @@ fn to_text(reply: &ListKeysReply) -> String {
                 activation.node.to_string(),
                 activation_state(activation).text().into(),
                 activation.reactivations_left.map_or_else(String::new, |left| left.to_string()),
+                activation.certificate_ends_ms.map_or_else(String::new, time_text::date),
             ]);
         }
     }
