@@ -137,10 +137,7 @@ async fn g3_without_a_leader_the_gateway_forwards_on() {
     let mut world = World::new(3).await;
     world.gateway.kill(1).await;
     world.gateway.kill(2).await;
-    eventually("the leader is lost", async || {
-        (world.gateway.status(3).await?["leader"].is_null()).then_some(())
-    })
-    .await;
+    eventually("the leader is lost", async || (world.gateway.status(3).await?["leader"].is_null()).then_some(())).await;
     world.ask(3, 1).await;
     assert_eq!(world.counts().await, [1, 0]);
     world.a.kill(1).await;

@@ -15,7 +15,10 @@ async fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
         let ended = Command::new(QUORATE).args(arguments).stdout(full).stderr(Stdio::piped()).output().await.unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(said.contains("standard output could not be written: No space left on device"), "{arguments:?}: {said}");
+        assert!(
+            said.contains("standard output could not be written: No space left on device"),
+            "{arguments:?}: {said}"
+        );
     }
     let script = format!("set -o pipefail; {QUORATE} completion bash | true; {QUORATE} version | head -n 1");
     let ended = Command::new("bash").args(["-c", &script]).output().await.unwrap();
@@ -24,7 +27,8 @@ async fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
 
 #[tokio::test]
 async fn shells_accept_their_completion_scripts_and_every_command_has_a_manual_page() {
-    let script = format!("{QUORATE} completion bash | bash -n && {QUORATE} completion fish | grep -q 'complete -c quorate'");
+    let script =
+        format!("{QUORATE} completion bash | bash -n && {QUORATE} completion fish | grep -q 'complete -c quorate'");
     let ended = Command::new("bash").args(["-c", &format!("set -o pipefail; {script}")]).output().await.unwrap();
     assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
     let completed = "source <(\"$0\" completion bash); COMP_WORDS=(quorate ver); COMP_CWORD=1; \

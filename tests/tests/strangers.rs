@@ -34,7 +34,7 @@ const NO_CONNECTION: &str = "no connection";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Calls that a reader may make. An operator may make further calls; all other calls need an administrator.
-const READER: [&str; 14] = [
+const READER: [&str; 15] = [
     "RenewCertificate",
     "Count",
     "ClusterStatus",

@@ -52,7 +52,8 @@ impl Manual {
         let folder = self.folder.display();
         fs::create_dir_all(&self.folder).with_context(|| format!("cannot make the folder {folder}"))?;
         command.build();
-        let pages = write_pages(&self.folder, &command).with_context(|| format!("cannot write a page into {folder}"))?;
+        let pages =
+            write_pages(&self.folder, &command).with_context(|| format!("cannot write a page into {folder}"))?;
         output.result(
             &json!({ "folder": self.folder, "pages": pages }),
             format_args!("{pages} manual pages are in {folder}"),

@@ -171,7 +171,8 @@ impl FromStr for GroupRule {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let expected = InvalidId { expected: "NAME?interface=UUID&network=ADDRESS/BITS, up to 8 interfaces and 32 networks" };
+        let expected =
+            InvalidId { expected: "NAME?interface=UUID&network=ADDRESS/BITS, up to 8 interfaces and 32 networks" };
         let (name, options) = text.trim().split_once('?').unwrap_or((text.trim(), ""));
         let mut rule = Self { name: name.parse()?, interfaces: Vec::new(), networks: Vec::new() };
         for option in options.split('&').filter(|option| !option.is_empty()) {

@@ -13,8 +13,6 @@ mod value;
 
 pub use declarations::{NodeSettings, Scope, Setting, SettingChange, SettingError, Settings};
 pub use dns::{Announcement, DomainName, PublishDomain, Rank};
-pub use gateway::{
-    DEFAULT_GROUP, Forward, GroupName, GroupRule, Preferred, UPSTREAM_PORT, Upstream, UpstreamAddress,
-};
+pub use gateway::{DEFAULT_GROUP, Forward, GroupName, GroupRule, Preferred, UPSTREAM_PORT, Upstream, UpstreamAddress};
 pub use profile::{ElectionProfile, UnknownProfile};
 pub use value::{Form, TypedValue};

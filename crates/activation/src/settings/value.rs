@@ -96,7 +96,10 @@ impl fmt::Display for Form {
             ),
             Self::GroupNames => write!(f, "up to {UPSTREAM_GROUPS_MAX} names of groups, separated by commas"),
             Self::Preferred => {
-                write!(f, "up to {UPSTREAM_GROUPS_MAX} entries GROUP=HOST:PORT, one for each group, separated by commas")
+                write!(
+                    f,
+                    "up to {UPSTREAM_GROUPS_MAX} entries GROUP=HOST:PORT, one for each group, separated by commas"
+                )
             }
             Self::Forward => f.write_str("foreign or all"),
         }
@@ -116,7 +119,8 @@ fn list<T: FromStr, Key: Ord>(text: &str, max: usize, key: impl Fn(&T) -> Key) -
     if text.is_empty() {
         return Some(Vec::new());
     }
-    let entries: Vec<T> = text.split(',').take(max + 1).map(|entry| entry.trim().parse().ok()).collect::<Option<_>>()?;
+    let entries: Vec<T> =
+        text.split(',').take(max + 1).map(|entry| entry.trim().parse().ok()).collect::<Option<_>>()?;
     let mut keys: Vec<_> = entries.iter().map(key).collect();
     keys.sort();
     keys.dedup();

@@ -62,8 +62,8 @@ use crate::{
     http::console::Console,
     lifecycle::{drain::Drain, registration::Registrar},
     limits::{
-        ADMIN_KEEP_ALIVE_INTERVAL, ADMIN_MESSAGE_BYTES_MAX, ADMIN_STREAMS_MAX, BACKUP_PART_BYTES,
-        LOOK_TIMEOUT, PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
+        ADMIN_KEEP_ALIVE_INTERVAL, ADMIN_MESSAGE_BYTES_MAX, ADMIN_STREAMS_MAX, BACKUP_PART_BYTES, LOOK_TIMEOUT,
+        PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
     },
     observation::{self, cluster_status, counts},
     peers::node_client::NodeClient,

@@ -64,8 +64,7 @@ pub(crate) async fn serve(
         }
         let association = Association::new(INTERFACE, groups.clone(), number);
         let parts = (answerer.clone(), Arc::clone(&forwarding));
-        let serving =
-            connection::serve((stream, address, slot), association, parts, timeouts, stopping.clone());
+        let serving = connection::serve((stream, address, slot), association, parts, timeouts, stopping.clone());
         let open = answerer.metrics.connections_open.clone();
         open.increment(1.0);
         tasks::spawn(&mut connections, HostTask::ClientConnection, async move {

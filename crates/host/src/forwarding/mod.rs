@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use transport::Network;
 use uuid::Uuid;
 
-pub(crate) use self::{keep::keep, settings::check_changes};
 use self::observer::Observed;
+pub(crate) use self::{keep::keep, settings::check_changes};
 use crate::{
     config::Config,
     http::metrics::Metrics,
@@ -66,7 +66,12 @@ pub(crate) struct Forwarding {
 
 impl Forwarding {
     /// `authority`: the certificate of the cluster's authority, in PEM.
-    pub(crate) fn new(config: &Config, replica: &Replica, metrics: &Arc<Metrics>, (authority, seed): (&[u8], u64)) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        replica: &Replica,
+        metrics: &Arc<Metrics>,
+        (authority, seed): (&[u8], u64),
+    ) -> Self {
         let members = Arc::<RwLock<BTreeSet<SocketAddr>>>::default();
         let known = Arc::clone(&members);
         let clients = Arc::new(Distinct::open(&config.data.join("gateway")));
@@ -186,7 +191,8 @@ fn finder(config: &Config) -> Finder {
 /// Takes the sketches out of the nodes' reports; returns the estimated number of distinct clients over all of them, for
 /// each of [`crate::records::distinct::DISTINCT_DAYS`].
 pub(crate) fn take_clients(nodes: &mut [proto::GatewayNode]) -> Vec<f64> {
-    let windows = nodes.iter_mut().map(|node| DistinctMachinesReply { windows: std::mem::take(&mut node.client_windows) });
+    let windows =
+        nodes.iter_mut().map(|node| DistinctMachinesReply { windows: std::mem::take(&mut node.client_windows) });
     distinct::merged(windows.collect::<Vec<_>>().into_iter()).into()
 }
 

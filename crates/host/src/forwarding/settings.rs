@@ -40,12 +40,8 @@ pub(super) fn of_cluster<'a>(
     let mut groups: BTreeMap<gateway::GroupName, Group> = BTreeMap::new();
     for upstream in &settings.gateway_upstreams {
         let address = address(&upstream.address)?;
-        let entry = Upstream {
-            address,
-            priority: upstream.priority,
-            weight: upstream.weight,
-            is_drained: upstream.is_drained,
-        };
+        let entry =
+            Upstream { address, priority: upstream.priority, weight: upstream.weight, is_drained: upstream.is_drained };
         groups.entry(name(&upstream.group)?).or_default().upstreams.push(entry);
     }
     for rule in &settings.gateway_groups {
@@ -94,10 +90,7 @@ pub(crate) fn check_changes(state: &State, changes: &[SettingChange]) -> Result<
 ///
 /// # Errors
 /// [`Unusable`].
-fn check<'a>(
-    settings: &Settings,
-    members: impl IntoIterator<Item = &'a Announcement>,
-) -> Result<(), Unusable> {
+fn check<'a>(settings: &Settings, members: impl IntoIterator<Item = &'a Announcement>) -> Result<(), Unusable> {
     let has_upstream = |group: &GroupName| settings.gateway_upstreams.iter().any(|upstream| upstream.group == *group);
     let preferred = settings.gateway_prefer.iter().map(|preferred| &preferred.group);
     if let Some(group) = settings.gateway_mirror.iter().chain(preferred).find(|group| !has_upstream(group)) {

@@ -15,10 +15,10 @@ use api::{
     },
     node::v1::{
         CertifyReply, CertifyRequest, DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply,
-        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest,
-        GatewayReportRequest, HoldAuthorityReply,
-        HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest, SignActivationReply,
-        SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest, node_server::Node,
+        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, GatewayReportRequest,
+        HoldAuthorityReply, HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest,
+        SignActivationReply, SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest,
+        node_server::Node,
     },
 };
 use data_encoding::HEXLOWER;

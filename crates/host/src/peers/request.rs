@@ -4,16 +4,14 @@
 use api::{
     admin::v1::{
         DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, GatewayNode,
-        MachineReport,
-        NodeStatus, TransferLeaderReply, TransferLeaderRequest,
+        MachineReport, NodeStatus, TransferLeaderReply, TransferLeaderRequest,
     },
     node::v1::{
         CertifyReply, CertifyRequest, DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply,
-        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest,
-        GatewayReportRequest, HoldAuthorityReply,
-        HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest, SignActivationReply,
-        SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest, legacy_answer::Answer,
-        legacy_question::Question, node_client::NodeClient,
+        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, GatewayReportRequest,
+        HoldAuthorityReply, HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest,
+        SignActivationReply, SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest,
+        legacy_answer::Answer, legacy_question::Question, node_client::NodeClient,
     },
 };
 use bytes::Bytes;

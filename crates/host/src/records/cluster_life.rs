@@ -137,14 +137,16 @@ impl Observed {
             let other = |from: &[u64], than: &[u64]| from.iter().copied().filter(|node| !than.contains(node)).collect();
             let (added, gone): (Vec<u64>, Vec<u64>) = (other(nodes, was), other(was, nodes));
             added.iter().for_each(|node| lines.push(format!("node {node} is activated with host key {key}")));
-            gone.iter().for_each(|node| lines.push(format!("node {node} is not activated with host key {key} any more")));
+            gone.iter()
+                .for_each(|node| lines.push(format!("node {node} is not activated with host key {key} any more")));
         }
         for key in before.keys.keys().filter(|key| !self.keys.contains_key(*key)) {
             lines.push(format!("host key {key} was removed"));
         }
         for setting in Setting::ALL {
             let shown = |observed: &Self| {
-                let own = observed.own_settings.get(setting).map(|value| (value, format!(" of node {}", observed.node)));
+                let own =
+                    observed.own_settings.get(setting).map(|value| (value, format!(" of node {}", observed.node)));
                 observed.settings.get(setting).map(|value| (value, String::new())).or(own)
             };
             if let (Some((was, _)), Some((now, scope))) = (shown(before), shown(self))
@@ -220,14 +222,20 @@ mod tests {
         settings.set(Setting::DnsTtl, "60").unwrap();
         let cases = [
             (Observed { leader: Some(2), term: 4, ..cluster() }, "node 2 leads instead of node 1, elected in term 4"),
-            (Observed { leader: None, ..cluster() }, "no leader: node 1 is not confirmed by a majority of the 2 voters"),
+            (
+                Observed { leader: None, ..cluster() },
+                "no leader: node 1 is not confirmed by a majority of the 2 voters",
+            ),
             (
                 Observed { members: BTreeMap::from([(1, seat("a:1689", true))]), ..cluster() },
                 "node 2 at b:1689 was removed from the cluster",
             ),
             (
                 Observed {
-                    members: [cluster().members, BTreeMap::from([(3, seat("c:1689", false))])].into_iter().flatten().collect(),
+                    members: [cluster().members, BTreeMap::from([(3, seat("c:1689", false))])]
+                        .into_iter()
+                        .flatten()
+                        .collect(),
                     ..cluster()
                 },
                 "node 3 at c:1689 joined as a learner",

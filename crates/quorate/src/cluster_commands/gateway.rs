@@ -162,9 +162,9 @@ fn settings(admin: &AdminArgs) -> Result<Settings, Failure> {
 
 /// Changes settings; `of` has the new values.
 fn change(of: &Settings, changed: &[Setting], admin: &AdminArgs) -> Result<(), Failure> {
-    let changes = changed.iter().filter_map(|setting| {
-        Some(SettingValue { name: setting.name().to_owned(), value: of.get(*setting)? })
-    });
+    let changes = changed
+        .iter()
+        .filter_map(|setting| Some(SettingValue { name: setting.name().to_owned(), value: of.get(*setting)? }));
     let request = ChangeSettingsRequest { changes: changes.collect(), node: 0 };
     admin.run(async |mut admin| admin.change_settings(request).await.map_err(refused).map(drop))
 }
@@ -262,9 +262,9 @@ fn mirror_status(group: &GroupName, admin: &AdminArgs, output: &Output) -> Resul
     for (address, mirrored, dropped) in &upstreams {
         rows.add_row([address.clone(), mirrored.to_string(), dropped.to_string()]);
     }
-    let listed = upstreams.iter().map(|(address, mirrored, dropped)| {
-        json!({ "address": address, "mirrored": mirrored, "dropped": dropped })
-    });
+    let listed = upstreams
+        .iter()
+        .map(|(address, mirrored, dropped)| json!({ "address": address, "mirrored": mirrored, "dropped": dropped }));
     output.result(
         &json!({ "group": group.as_str(), "mirror": is_on, "upstreams": listed.collect::<Vec<_>>() }),
         format_args!("Mirroring of group {group} is {}.\n{rows}", if is_on { "on" } else { "off" }),
@@ -370,9 +370,9 @@ fn last_request_ms(reply: &GatewayStatusReply, now_ms: u64) -> Option<u64> {
 }
 
 fn status_json(reply: &GatewayStatusReply, now_ms: u64) -> Value {
-    let groups = groups(reply).into_iter().map(|(name, preferred, mirror)| {
-        json!({ "name": name, "preferred": preferred, "mirror": mirror })
-    });
+    let groups = groups(reply)
+        .into_iter()
+        .map(|(name, preferred, mirror)| json!({ "name": name, "preferred": preferred, "mirror": mirror }));
     let upstreams = over_nodes(&reply.nodes).into_values().map(|seen| {
         let (state, for_ms) = seen.state();
         json!({
@@ -400,9 +400,9 @@ fn status_text(reply: &GatewayStatusReply) -> String {
     }
     let mut rows = table(["upstream", "group", "state", "open", "associations", "failures", "bind"]);
     for seen in over_nodes(&reply.nodes).into_values() {
-        let preferred = groups.iter().any(|(name, preferred, _)| {
-            *name == seen.group && preferred.as_deref() == Some(seen.address.as_str())
-        });
+        let preferred = groups
+            .iter()
+            .any(|(name, preferred, _)| *name == seen.group && preferred.as_deref() == Some(seen.address.as_str()));
         let (state, _) = seen.state();
         let shown = match seen.why.iter().next() {
             Some((node, why)) => format!("{state}: {why} (node {node})"),

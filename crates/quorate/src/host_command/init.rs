@@ -204,7 +204,9 @@ impl Init {
         } else {
             identity::take_in_certified(config, &reply.authority, &reply.certificate, &key)
         };
-        taken.context("no certificate was stored, and the token is used up: create another one with `quorate cluster token`")?;
+        taken.context(
+            "no certificate was stored, and the token is used up: create another one with `quorate cluster token`",
+        )?;
         let run = format!("Run the node with\n  quorate host run --config {file}\n");
         if !reply.adds_itself {
             return Ok(format!(
@@ -215,7 +217,10 @@ impl Init {
         let members = reply.members.into_iter().map(|member| member.address).collect();
         let kept = joining::keep(config, members);
         kept.with_context(|| {
-            format!("the address of the cluster was not stored: add the node with `quorate cluster add {}=HOST:PORT`", config.node)
+            format!(
+                "the address of the cluster was not stored: add the node with `quorate cluster add {}=HOST:PORT`",
+                config.node
+            )
         })?;
         Ok(format!("{run}within 24 hours: it adds itself to the cluster."))
     }

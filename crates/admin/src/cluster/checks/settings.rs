@@ -21,7 +21,10 @@ pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
         problems.push(Problem::unknown("the settings are unknown: no leader reported them", "see the check `leader`"));
     } else {
         problems.extend(LOOKED_AT.iter().filter(|name| value(observation, name).is_empty()).map(|name| {
-            Problem::unknown(format!("the setting {name} is unknown: the node that was asked does not report it"), "upgrade it")
+            Problem::unknown(
+                format!("the setting {name} is unknown: the node that was asked does not report it"),
+                "upgrade it",
+            )
         }));
     }
     let reachable = || observation.reachable();

@@ -2,8 +2,8 @@
 //!
 //! Each node has its own recorder, and there is no global one: several nodes may run in one process.
 
-mod gather;
 mod gateway;
+mod gather;
 mod table;
 
 use std::{
@@ -23,8 +23,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use replication::{Observer, Replica};
 use transport::Counts;
 
-pub(crate) use self::gather::Watched;
 pub(crate) use self::gateway::GatewayBytes;
+pub(crate) use self::gather::Watched;
 pub use self::table::{Kind, METRICS, Metric, markdown};
 use crate::client_port::foreign::{self, Foreign};
 
