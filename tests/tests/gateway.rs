@@ -171,5 +171,5 @@ async fn g9_a_drained_host_gets_nothing_more_and_what_cannot_be_is_refused() {
     })
     .await;
     let answer = world.product.activate(world.at(1), quorate_tests::cmid(9)).await.unwrap();
-    assert_eq!(answer.status.to_string(), "0xC004F041", "the node itself knows no publisher");
+    assert_eq!(answer.status().to_string(), "0xC004F041", "the node itself knows no publisher");
 }
