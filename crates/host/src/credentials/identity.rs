@@ -371,11 +371,11 @@ impl Source {
     }
 }
 
-/// Warns where the revocation lists say nothing about certificates of the authority that certified this node.
+/// Logs a warning if there is no revocation list of the authority that issued this node's certificate.
 fn warn_of_other_lists(identity: &Identity) {
     if identity.revocation_lists().is_some_and(|lists| !lists.cover(identity.certificate())) {
         tracing::warn!(
-            "tls.crl holds no list of the authority that issued this node's certificate: whom that authority revokes is let in"
+            "tls.crl has no list of the authority that issued this node's certificate: certificates that it revoked are admitted"
         );
     }
 }

@@ -112,7 +112,7 @@ mod tests {
     fn only_an_admitted_node_may_call_and_only_as_itself() {
         let reader = Subject::Person { name: "Ada".into(), role: Role::Administrator };
         let cases = [
-            (None, 1, None, false, "nobody"),
+            (None, 1, None, false, "a caller without a certificate"),
             (Some(reader), 1, None, false, "an administrator"),
             (Some(Subject::Node(2)), 1, None, true, "a node that claims no number"),
             (Some(Subject::Node(2)), 1, Some("2"), true, "a node as itself"),

@@ -76,7 +76,7 @@ fn expected_to_fail(kept: &Kept, case: u64, known: &[u64], failure: Option<Failu
         kind: PASSED_UNEXPECTEDLY.to_owned(),
         at_seconds: Some(at_seconds),
         expected: format!("a failure because of case {case}, for which the seed is kept: {}", kept.found),
-        found: format!("no failure: case {case} is mended, so remove `case = {case}` from this seed in {FILE}"),
+        found: format!("no failure: case {case} is fixed, so remove `case = {case}` from this seed in {FILE}"),
         last_events: Vec::new(),
     })
 }

@@ -101,8 +101,9 @@ pub(super) fn unrenewed_machines(observation: &ClusterObservation) -> Vec<Proble
         (unrenewed > UNRENEWED_MIN && percent >= UNRENEWED_PERCENT_MIN.into()).then(|| {
             Problem::warning(
                 format!("{unrenewed} of {} machines of {} have not renewed: {percent} %", of.count, of.application),
-                "find out which they are: quorate events names the machines that ask, quorate explain CMID says when one asked last; made-up \
-                 CMIDs: see the check `new-machines`; genuine machines: quorate client discover on one of them",
+                "find out which machines these are: quorate events shows the machines that send requests, quorate explain \
+                 CMID shows the last request of one; for made-up CMIDs see the check `new-machines`; on a genuine \
+                 machine run quorate client discover",
             )
         })
     });
