@@ -144,7 +144,7 @@ async fn whom_the_organisation_revokes_is_refused_on_open_connections_too() {
         cluster.said(1).lines().find(|line| line.contains("event=12292")).map(str::to_owned)
     })
     .await;
-    assert!(line.contains("holds no revocation list"), "{line}");
+    assert!(line.contains("contains no revocation list"), "{line}");
     assert!(!ada.is_let_in().await && bob.is_let_in().await);
     // A list of another authority is accepted, and does not apply to these certificates.
     write(&revocation_list(&Authority::create(now_ms()).unwrap(), &[], 2200));
@@ -172,7 +172,7 @@ async fn a_node_does_not_start_with_a_revocation_list_that_it_cannot_use() {
     let flags =
         [flag("authority", &authority), flag("certificate", &certificate), flag("key", &key), flag("crl", &file)];
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-    let cases = [(None, "organisation.crl"), (Some("no list"), "holds no revocation list")];
+    let cases = [(None, "organisation.crl"), (Some("no list"), "contains no revocation list")];
     for (content, said) in cases {
         if let Some(content) = content {
             fs::write(&file, content).unwrap();

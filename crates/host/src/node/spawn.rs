@@ -31,8 +31,8 @@ use crate::{
     },
     diagnosis::machine_probe::MachineProbe,
     dns,
-    forwarding::{self, Forwarding},
     environment::connect_over_tls,
+    forwarding::{self, Forwarding},
     http::{
         console::Console,
         metrics::{Metrics, Watched},

@@ -136,7 +136,7 @@ fn revocation_list(machine: &MachineReport, now_ms: u64) -> Option<Problem> {
     let ended_ms = machine.revocation_list_ends_ms.filter(|ends_ms| *ends_ms < now_ms)?;
     let (node, ended) = (machine.node, time_text::second(ended_ms));
     Some(Problem::warning(
-        format!("the revocation list of node {node} expired {ended}: certificates that were revoked since then are admitted"),
-        "write the authority's current list to the file in tls.crl; until then the certificates in the old list are refused",
+        format!("the revocation list of node {node} expired {ended}: certificates revoked since then are admitted"),
+        "write the authority's current list to the file in tls.crl; the certificates in the old list stay refused",
     ))
 }

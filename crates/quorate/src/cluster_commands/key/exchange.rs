@@ -111,7 +111,7 @@ pub(super) async fn online(
     Ok(())
 }
 
-/// Says that no certificate is to be renewed.
+/// Prints that no certificate is due for renewal.
 fn nothing_due(output: &Output) {
     output.result(&json!({ "nodes": [] }), "No certificate is due for renewal.");
 }
