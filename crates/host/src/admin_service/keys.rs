@@ -155,7 +155,7 @@ impl Keys<'_> {
         })
     }
 
-    /// The re-activation that a request spends where the node has another key for the same host. A node with a new
+    /// The reactivation that a request spends where the node has another key for the same host. A node with a new
     /// store, under a number that belonged to another node, is a different host.
     fn reactivation(&self, publisher: PublisherId, request: &HostActivationRequest) -> Option<proto::Reactivation> {
         let asked = Some(request).filter(|request| request.has_previous_key())?.asked();
