@@ -60,7 +60,8 @@ impl Certify {
             &json!({ "node": reply.node, "members": members, "file": out.to_string() }),
             format_args!(
                 "{out} is the certificate of node {0}. Copy it to that node, and run there\n  quorate host init \
-                 --config FILE --certificate {out}\nThen start the node, and add it with\n  quorate cluster add {0}=HOST:PORT",
+                 --config FILE --certificate {out}\nThen start the node, and add it with\n  \
+                 quorate cluster add {0}=HOST:PORT",
                 reply.node
             ),
         );
