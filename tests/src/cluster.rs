@@ -478,8 +478,8 @@ impl Cluster {
     }
 }
 
-/// Gives a node a certificate, and a node that forms the cluster the authority's key. Nodes of a list are certified
-/// before there is a cluster that could do it.
+/// Gives a node a certificate, and, if it forms the cluster, the authority's key. The nodes that form a cluster
+/// together need certificates before the cluster exists.
 fn certify(authority: &Authority, node: u64, data: &Path, forms: bool) {
     let folder = Folder::at(&data.join("tls"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder.path()).expect("a test's own folder takes another one");

@@ -1,11 +1,11 @@
-//! Lets a node of a test's cluster join with a token, as its own machine would.
+//! Lets a node of a test's cluster join with a token, as on a machine of its own.
 
 use std::fs;
 
 use crate::Cluster;
 
-/// Replaces the certificate of a node that does not run by one for a token of the node `via`: with `host init --join`.
-/// The node keeps its addresses.
+/// Replaces the certificate of a stopped node with one that `host init --join` gets for a token of the node `via`. The
+/// node keeps its addresses.
 pub async fn join(cluster: &Cluster, via: u64, node: u64) {
     let made = cluster.administrate(via, &words!["cluster", "token"]).await;
     let token = made["token"].as_str().expect("there is a token").to_owned();

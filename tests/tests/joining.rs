@@ -1,4 +1,4 @@
-//! Nodes join: with a token, which lets them add themselves, and by file.
+//! Nodes join with a token, with which they add themselves, and by file.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -85,7 +85,7 @@ async fn nodes_with_a_token_each_add_themselves_when_they_first_run() {
         eventually("the file is gone", async || (!cluster.node(node).data.join("joining.toml").exists()).then_some(()))
             .await;
     }
-    // An administrator who adds them all the same is told that they are members.
+    // `cluster add` by an administrator reports that they are members already.
     let added = cluster.admin(1, &words!["cluster", "add", format!("3={}", cluster.node(3).peers)]).await;
     assert_eq!(added.code, Some(0), "{}", added.stderr);
     assert_eq!(added.json()["already_member"], true, "{}", added.stdout);
@@ -96,7 +96,7 @@ async fn nodes_with_a_token_each_add_themselves_when_they_first_run() {
         let added = (format!("node {node}, with a token"), format!("add node {node} at {}", cluster.node(node).peers));
         assert!(acts.contains(&added), "{added:?}: {acts:?}");
     }
-    // Once more: nothing changes.
+    // A restart changes nothing.
     assert_eq!(cluster.stop(2).await, Some(0));
     cluster.start(2);
     cluster.settled(2).await;
@@ -115,7 +115,7 @@ async fn a_node_that_joins_reaches_nothing_else_and_a_second_use_is_refused() {
     assert_eq!(denied.code(), Code::PermissionDenied, "{denied}");
     let denied = AdminClient::new(channel(&data, admin).await).count(CountRequest::default()).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied, "{denied}");
-    // Where no node answers, none is added, and the right stays.
+    // If no node answers at the address, none is added, and the right stays.
     let nobody = free_port(cluster.loopback().address(9)).to_string();
     assert_eq!(join_as(&data, peers, &nobody).await, Err(Code::FailedPrecondition));
     assert_eq!(join_as(&data, peers, "nowhere").await, Err(Code::InvalidArgument));
@@ -139,12 +139,12 @@ async fn a_node_that_joins_reaches_nothing_else_and_a_second_use_is_refused() {
     })
     .await;
 
-    // Everything that the node had after it used the token, before it ran.
+    // The node's files from after it used the token and before it ran.
     fs::remove_dir_all(&data).unwrap();
     copy_folder(&copy, &data).unwrap();
     cluster.start(2);
-    says(&cluster, 2, "the cluster does not let this node add itself").await;
-    assert!(cluster.said(2).contains("it has joined once already"), "{}", cluster.said(2));
+    says(&cluster, 2, "the cluster refused to add this node").await;
+    assert!(cluster.said(2).contains("it already joined once"), "{}", cluster.said(2));
     assert_eq!(numbers(&cluster, 1).await, Some(vec![1]));
 }
 
@@ -153,7 +153,7 @@ async fn a_node_that_first_runs_too_late_or_was_revoked_is_added_by_an_administr
     let mut cluster = first_of(3, &[("QUORATE_TEST_JOINING_MS", "1")]).await;
     join(&cluster, 1, 2).await;
     cluster.start(2);
-    says(&cluster, 2, "the time within which this node could add itself is over").await;
+    says(&cluster, 2, "the time limit for this node to add itself has passed").await;
     assert_eq!(numbers(&cluster, 1).await, Some(vec![1]));
     cluster.add(1, 2).await;
     assert_eq!(numbers(&cluster, 1).await, Some(vec![1, 2]));
@@ -161,7 +161,7 @@ async fn a_node_that_first_runs_too_late_or_was_revoked_is_added_by_an_administr
     join(&cluster, 1, 3).await;
     cluster.administrate(1, &words!["cluster", "revoke", "node:3"]).await;
     cluster.start(3);
-    says(&cluster, 3, "it has joined once already, was revoked").await;
+    says(&cluster, 3, "it already joined once, was revoked").await;
     assert_eq!(numbers(&cluster, 1).await, Some(vec![1, 2]));
 }
 
@@ -186,7 +186,7 @@ async fn a_node_that_does_not_reach_port_1690_joins_by_file() {
     // Neither file is replaced.
     fs::remove_file(&config).unwrap();
     let again = cluster.run(&with_request).await;
-    assert!(again.code == Some(1) && again.stderr.contains("is there already"), "{}", again.stderr);
+    assert!(again.code == Some(1) && again.stderr.contains("it exists already"), "{}", again.stderr);
     fs::write(&config, &written).unwrap();
     let waiting = cluster.run_host(&config, &[]).await;
     assert!(waiting.code == Some(2) && waiting.stderr.contains("--certificate"), "{}", waiting.stderr);
@@ -196,7 +196,7 @@ async fn a_node_that_does_not_reach_port_1690_joins_by_file() {
     assert_eq!(certified["node"], 2, "{certified}");
     assert_eq!(certified["members"], json!([{ "node": 1, "address": cluster.node(1).peers.to_string() }]));
     assert!(acts(&cluster, 1).await.iter().any(|(_, act)| act.starts_with("certify node 2")));
-    // A request of a number that a member has.
+    // A request for the number of a member.
     let taken = words!["host", "init", "--config", cluster.path("other.toml"), "--data", cluster.path("other")];
     let taken = [&taken[..], &words!["--peers-listen", &peers, "--node", "1", "--request", &other]].concat();
     assert_eq!(cluster.run(&taken).await.code, Some(0));
@@ -210,12 +210,12 @@ async fn a_node_that_does_not_reach_port_1690_joins_by_file() {
     let of_another = cluster.run(&complete(&cluster.path("other.toml"), &answer)).await;
     assert!(of_another.code == Some(1) && of_another.stderr.contains("node 2"), "{}", of_another.stderr);
     let no_answer = cluster.run(&complete(&config, &request)).await;
-    assert!(no_answer.code == Some(1) && no_answer.stderr.contains("was not taken"), "{}", no_answer.stderr);
+    assert!(no_answer.code == Some(1) && no_answer.stderr.contains("cannot use"), "{}", no_answer.stderr);
     let completed = cluster.run(&complete(&config, &answer)).await;
     assert_eq!(completed.code, Some(0), "{}", completed.stderr);
     assert!(completed.stdout.contains("quorate cluster add 2=HOST:PORT"), "{}", completed.stdout);
     let twice = cluster.run(&complete(&config, &answer)).await;
-    assert!(twice.code == Some(1) && twice.stderr.contains("left alone"), "{}", twice.stderr);
+    assert!(twice.code == Some(1) && twice.stderr.contains("was not changed"), "{}", twice.stderr);
 
     cluster.start(2);
     eventually("it can be asked", async || cluster.status(2).await).await;

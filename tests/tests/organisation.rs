@@ -64,7 +64,7 @@ async fn two_of_three_files_are_a_mistake() {
     );
 }
 
-/// A revocation list of the authority that holds these serial numbers, until the beginning of the year `until`.
+/// A revocation list of the authority with these serial numbers, which expires at the beginning of the year `until`.
 fn revocation_list(organisation: &Authority, revoked: &[Vec<u8>], until: i32) -> String {
     let key = KeyPair::from_pem(&organisation.key_pem()).unwrap();
     let issuer = Issuer::from_ca_cert_der(&organisation.certificate_der().into(), key).unwrap();
@@ -144,19 +144,19 @@ async fn whom_the_organisation_revokes_is_refused_on_open_connections_too() {
         cluster.said(1).lines().find(|line| line.contains("event=12292")).map(str::to_owned)
     })
     .await;
-    assert!(line.contains("holds no revocation list"), "{line}");
+    assert!(line.contains("contains no revocation list"), "{line}");
     assert!(!ada.is_let_in().await && bob.is_let_in().await);
-    // A list of another authority is taken, and says nothing about these certificates.
+    // A list of another authority is accepted, and does not apply to these certificates.
     write(&revocation_list(&Authority::create(now_ms()).unwrap(), &[], 2200));
     cluster.process(1).hang_up();
-    let words = "tls.crl holds no list of the authority";
+    let words = "tls.crl has no list of the authority";
     eventually(words, async || cluster.said(1).contains(words).then_some(())).await;
-    // One that replaces it is read without a signal.
+    // A file that replaces it is read without a signal.
     write(&revocation_list(&organisation, &[ada.serial.clone(), bob.serial.clone()], 2021));
     eventually("both are refused", async || (!ada.is_let_in().await && !bob.is_let_in().await).then_some(())).await;
-    // The list has ended: what it holds is refused, and the doctor says so.
+    // The list has expired: its certificates are refused, and the doctor reports it.
     let examined = cluster.admin(1, &words!["doctor"]).await;
-    assert!(examined.stdout.contains("the revocation list of node 1 ended 2021-01-01"), "{}", examined.stdout);
+    assert!(examined.stdout.contains("the revocation list of node 1 expired 2021-01-01"), "{}", examined.stdout);
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_node_does_not_start_with_a_revocation_list_that_it_cannot_use() {
     let flags =
         [flag("authority", &authority), flag("certificate", &certificate), flag("key", &key), flag("crl", &file)];
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-    let cases = [(None, "organisation.crl"), (Some("no list"), "holds no revocation list")];
+    let cases = [(None, "organisation.crl"), (Some("no list"), "contains no revocation list")];
     for (content, said) in cases {
         if let Some(content) = content {
             fs::write(&file, content).unwrap();

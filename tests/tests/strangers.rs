@@ -460,7 +460,7 @@ async fn a_node_that_joins_with_a_token_gets_a_number_and_a_certificate_and_star
         assert_eq!(joined.code, Some(0), "{}", joined.stderr);
         assert_eq!(joined.json()["node"], expected);
         assert!(!data.join("tls/authority.key").exists(), "a join hands the authority's key to no node");
-        // It is to add itself to no cluster here.
+        // The node does not add itself in this test.
         std::fs::remove_file(data.join("joining.toml")).unwrap();
         let mut command = Quorate::at(QUORATE).command(words!["host", "run", "--config", &config]);
         let mut process = Process::start(&mut command, &world.cluster.path(&format!("{name}.log")));

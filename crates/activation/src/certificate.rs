@@ -1,12 +1,12 @@
 //! Node certificates: a publisher allows a node's key to answer for one product group.
 //!
 //! The publisher signs, with either of its two activation keys, "quorate/node/1" and then publisher id, key id,
-//! group, platform class, time of issue, the lifetime where there is one, and the node's public key. An answer does
+//! group, platform class, time of issue, the lifetime if there is one, and the node's public key. An answer does
 //! not carry the publisher id: a client inserts the id of the publisher that it trusts, so a certificate of another
 //! publisher does not verify.
 //!
-//! A certificate does not end unless the publisher's catalog gave it a lifetime (R6). The lifetime makes the fixed
-//! layout two bytes longer, so versions that know none reject the certificate as malformed.
+//! A certificate does not expire unless the publisher's catalog limits its lifetime (R6). The lifetime makes the fixed
+//! layout two bytes longer, so earlier versions reject the certificate as malformed.
 
 use std::num::NonZeroU16;
 
@@ -21,21 +21,21 @@ use crate::{limits, proto};
 
 const PURPOSE: &str = "quorate/node/1";
 
-/// Length of [`NodeCertificate::fields`] of a certificate that does not end, in bytes.
+/// Length of [`NodeCertificate::fields`] of a certificate that does not expire, in bytes.
 pub const FIELDS_BYTES: usize = 14;
 
-/// How long after its end a certificate can be renewed without a re-activation, in milliseconds: 30 days.
+/// How long after its expiry a certificate can be renewed without a reactivation, in milliseconds: 30 days.
 pub const RENEWAL_AFTER_END_MS: u64 = 30 * DAY_MS;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const MINUTE_MS: u64 = 60 * 1000;
 
-/// From when on a certificate is valid, and for how long.
+/// When a certificate was issued, and how long it is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// Time of issue, in minutes since the Unix epoch.
     pub issued_minutes: u32,
-    /// The lifetime from the time of issue on, in days; `None` where the certificate does not end.
+    /// The lifetime from the time of issue on, in days; `None` if the certificate does not expire.
     pub days: Option<NonZeroU16>,
 }
 
@@ -48,34 +48,34 @@ impl Validity {
         self.days.map(|days| u64::from(days.get()) * DAY_MS)
     }
 
-    /// The end, in milliseconds since the Unix epoch; `None` where there is none.
+    /// When the certificate expires, in milliseconds since the Unix epoch; `None` if it does not expire.
     #[must_use]
     pub fn ends_ms(self) -> Option<u64> {
         self.lifetime_ms().map(|lifetime_ms| self.issued_ms() + lifetime_ms)
     }
 
-    /// Whether the certificate has ended at this time, in milliseconds since the Unix epoch.
+    /// Whether the certificate has expired at this time, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn has_ended_at(self, time_ms: u64) -> bool {
         self.ends_ms().is_some_and(|ends_ms| time_ms >= ends_ms)
     }
 
     /// From when on a cluster requests the next certificate, in milliseconds since the Unix epoch: the last third of
-    /// the lifetime. `None` where the certificate does not end.
+    /// the lifetime. `None` if the certificate does not expire.
     #[must_use]
     pub fn due_ms(self) -> Option<u64> {
         self.lifetime_ms().map(|lifetime_ms| self.issued_ms() + lifetime_ms / 3 * 2)
     }
 
     /// Whether a cluster requests the next certificate at this time: in the last third of the lifetime, and after
-    /// the end.
+    /// the expiry.
     #[must_use]
     pub fn is_due_at(self, time_ms: u64) -> bool {
         self.due_ms().is_some_and(|due_ms| time_ms >= due_ms)
     }
 
-    /// Whether the publisher renews the certificate at this time without a re-activation: from the middle of its
-    /// lifetime until [`RENEWAL_AFTER_END_MS`] after its end.
+    /// Whether the publisher renews the certificate at this time without a reactivation: from the middle of its
+    /// lifetime until [`RENEWAL_AFTER_END_MS`] after its expiry.
     #[must_use]
     pub fn may_be_renewed_at(self, time_ms: u64) -> bool {
         self.lifetime_ms().is_some_and(|lifetime_ms| {
@@ -96,7 +96,7 @@ pub struct NodeCertificate {
     pub platform: u8,
     /// Time of issue, in minutes since the Unix epoch.
     pub issued_minutes: u32,
-    /// The lifetime from the time of issue on, in days; `None` where the certificate does not end (R6).
+    /// The lifetime from the time of issue on, in days; `None` if the certificate does not expire (R6).
     pub days: Option<NonZeroU16>,
     pub node_key: [u8; 32],
     pub signature: [u8; 64],
@@ -111,7 +111,7 @@ pub enum CertificateError {
 }
 
 impl NodeCertificate {
-    /// Signs a certificate for `node_key`, which does not end, with one of the publisher's activation keys.
+    /// Signs a certificate for `node_key`, which does not expire, with one of the publisher's activation keys.
     #[must_use]
     pub fn issue(
         publisher: PublisherId,
@@ -166,7 +166,7 @@ impl NodeCertificate {
     }
 
     /// The fixed layout that an answer carries: key id 8, group 1, platform 1, issue time 4, big-endian; then the
-    /// lifetime in days 2, where the certificate ends.
+    /// lifetime in days 2, if the certificate expires.
     #[must_use]
     pub fn fields(&self) -> Vec<u8> {
         let mut fields = Vec::with_capacity(FIELDS_BYTES + 2);
@@ -192,7 +192,7 @@ impl NodeCertificate {
         let (issued, rest) = rest.split_first_chunk::<4>().ok_or(malformed)?;
         let days = match *rest {
             [] => None,
-            // A lifetime of 0 days is no second form of a certificate without an end.
+            // A lifetime of 0 days is malformed, so that a certificate without expiry has one encoding only.
             [high, low] => Some(NonZeroU16::new(u16::from_be_bytes([high, low])).ok_or(malformed)?),
             _ => return Err(malformed),
         };

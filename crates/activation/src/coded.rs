@@ -76,7 +76,7 @@ codes! {
     DrainLeavingNode = 60 => "drain node {}, which leaves";
     RejoinNode = 61 => "have node {}, whose state differs, take over the majority's";
     RefuseEnrolments = 65 => "refuse {} join tokens";
-    CertifyNode = 66 => "certify node {}, whose signing request came as a file";
+    CertifyNode = 66 => "certify node {}, from its signing request";
     // Refusals.
     /// Value: the number of a gRPC status.
     Status = 100 => "refused: {}";

@@ -175,7 +175,7 @@ impl Count {
         u32::try_from(expiring).unwrap_or(u32::MAX)
     }
 
-    /// How many of the CMIDs that count at `now_ms` last asked more than `within_ms` earlier.
+    /// The number of CMIDs that count at `now_ms` and whose last request is more than `within_ms` earlier.
     #[must_use]
     pub fn silent_for(&self, within_ms: u64, now_ms: u64) -> u32 {
         let silent = self.times(now_ms).take_while(|time_ms| now_ms.saturating_sub(*time_ms) > within_ms).count();

@@ -114,9 +114,9 @@ pub const SPENT_TOKENS_MAX: usize = 64;
 pub const CERTIFICATE_BYTES_MAX: usize = 2_048;
 /// The most registered keys of nodes and persons.
 pub const REGISTRATIONS_MAX: usize = 2_000;
-/// The most nodes that got a certificate with a token and may add themselves to the cluster.
+/// Maximum number of nodes that joined with a token and may still add themselves to the cluster.
 pub const JOINING_MAX: usize = 64;
-/// How long such a node may add itself, in milliseconds: 24 hours.
+/// How long such a node may add itself after it used its token, in milliseconds: 24 hours.
 pub const JOINING_MS: u64 = 24 * 60 * 60 * 1000;
 /// The most keys that one command registers.
 pub const REGISTRATIONS_AT_ONCE_MAX: usize = 64;

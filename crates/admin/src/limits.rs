@@ -28,10 +28,10 @@ pub const NEW_CMIDS_MIN: u64 = 25;
 /// More new machines are reported where they are at least this many times the usual number.
 pub const NEW_CMIDS_FACTOR: u64 = 3;
 
-/// Machines that missed their renewal are reported from this share of an application's count on, in percent.
+/// Smallest share of an application's count, in percent, from which on machines that did not renew are reported.
 pub const UNRENEWED_PERCENT_MIN: u32 = 40;
 
-/// Up to this number of machines that missed their renewal is never reported: half of the cache limit for a threshold
+/// Largest number of machines that did not renew which is never reported: half of the cache limit for a threshold
 /// of 25.
 pub const UNRENEWED_MIN: u32 = 25;
 

@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::{address::HostPort, settings::GroupName};
 
-/// What all nodes of a cluster, and nobody else, know: 16 bytes, the same on every node.
+/// A secret that only the nodes of a cluster know: 16 bytes, the same on every node.
 #[derive(Clone, Copy)]
 pub struct LoopKey(pub [u8; 16]);
 

@@ -59,17 +59,17 @@ pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
 /// gives it.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Largest message of a node that joins, in bytes: its address.
+/// Largest request of a joining node, in bytes: it contains the node's address.
 pub const JOIN_MESSAGE_BYTES_MAX: usize = 1024;
 
-/// Largest file in the data folder that says where a node joins, in bytes.
+/// Largest `joining.toml` in the data folder, in bytes.
 pub const JOIN_FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// How long a member may take to add a node: until it has caught up.
+/// Timeout of one request of a joining node; the member replies when the node has caught up.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(150);
-/// Pauses between two requests of a node to be added: from this, doubled each time ...
+/// Shortest pause between two requests of a joining node; it doubles with each failure ...
 pub const JOIN_PAUSE_MIN: Duration = Duration::from_millis(500);
-/// ... to this.
+/// ... up to this one.
 pub const JOIN_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Largest reply of the node service, in bytes.

@@ -31,7 +31,7 @@ pub(crate) fn person_certificate_lifetime() -> Option<Duration> {
     number("QUORATE_TEST_PERSON_CERTIFICATE_LIFETIME_S").map(Duration::from_secs)
 }
 
-/// How long a node that got its certificate with a token may add itself, in milliseconds, in place of the default.
+/// How long a node that joined with a token may add itself, in milliseconds, instead of the default.
 pub(crate) fn joining_ms() -> Option<u64> {
     number("QUORATE_TEST_JOINING_MS")
 }

@@ -5,8 +5,8 @@
 //! But a file with a refusal yields no certificate and uses no slot: the administrator corrects the cause and asks
 //! again, and keeps one answer for one file.
 //!
-//! A certificate that ends is renewed at the request of the key that it certifies: the host keeps its slot and spends
-//! no re-activation, from the middle of the lifetime until 30 days after the end.
+//! A certificate that expires is renewed when the key that it certifies signs the request: from the middle of the
+//! lifetime until 30 days after the expiry the host keeps its slot and spends no reactivation.
 //!
 //! Signatures are verified before the turn to change the records is taken: a file with an invalid signature is
 //! refused without waiting for other requests.
@@ -197,7 +197,7 @@ impl Exchange<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let host = Host { machine, node, node_key, reactivations: 0, activated_ms: self.now_ms };
-        // Signed by the certified key alone: the same host, whose certificate ends.
+        // Signed only by the certified key: a renewal for the same host.
         let is_renewal = previous.is_none() && latest.is_some_and(|latest| latest.may_be_renewed_at(self.now_ms));
         let renewed = if is_renewal { key.renew(host.clone()) } else { None };
         let admitted = renewed.map_or_else(|| key.admit(host, previous.map(|key| key.to_bytes())), Ok);

@@ -18,7 +18,7 @@ use crate::{
 pub struct KeyLimits {
     /// Hosts that may hold an activation slot at the same time: 1 to [`HOSTS_MAX`].
     pub hosts: u32,
-    /// Re-activations of each host: up to [`REACTIVATIONS_MAX`].
+    /// Reactivations of each host: up to [`REACTIVATIONS_MAX`].
     pub reactivations: u32,
 }
 
@@ -60,7 +60,7 @@ pub struct IssuedKey {
     pub issued_ms: u64,
     /// Hosts with an activation slot, in the order of their first activation.
     pub hosts: Vec<Host>,
-    /// Hosts without an activation slot, the latest one last. A host that returns keeps the number of re-activations
+    /// Hosts without an activation slot, the latest one last. A host that returns keeps the number of reactivations
     /// it had used. At most [`FORMER_HOSTS_MAX`].
     pub former_hosts: Vec<Host>,
     /// Whether the key is blocked: a blocked key activates no host.
@@ -100,7 +100,7 @@ pub struct DirectKey {
 }
 
 impl IssuedKey {
-    /// The number of re-activations that the host has left on this key.
+    /// The number of reactivations that the host has left on this key.
     pub fn reactivations_left(&self, host: &Host) -> u32 {
         self.limits.reactivations.saturating_sub(host.reactivations)
     }
@@ -111,7 +111,7 @@ impl IssuedKey {
     }
 
     /// Grants `host` an activation slot, or activates it again on its present slot. Returns the number of
-    /// re-activations that it then has left.
+    /// reactivations that it then has left.
     ///
     /// A host is recognised by its node key, or by the `previous` node key where it proved that it holds that too,
     /// or else by its machine: new hardware, and a new node key on the same machine, are both the same host. A host
@@ -147,7 +147,7 @@ impl IssuedKey {
     }
 
     /// Renews the certificate of the host whose certified node key is that of `host`: it keeps its activation slot and
-    /// spends no re-activation. Returns the number that it has left; `None` where no host has this node key.
+    /// spends no reactivation. Returns the number that it has left; `None` where no host has this node key.
     pub(crate) fn renew(&mut self, host: Host) -> Option<u32> {
         let known = self.hosts.iter_mut().find(|known| known.node_key == host.node_key)?;
         *known = Host { reactivations: known.reactivations, ..host };

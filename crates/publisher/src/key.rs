@@ -37,7 +37,7 @@ pub enum IssueError {
         product: String,
     },
     /// The limits are above what a key can have.
-    #[error("cannot issue the key: give 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
+    #[error("cannot issue the key: give 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} reactivations of each")]
     Limits,
     /// The number is 0, or above what a direct key can have.
     #[error("cannot issue the direct key: give 1 to {} activations", crate::limits::DIRECT_ACTIVATIONS_MAX)]
@@ -69,7 +69,7 @@ pub enum ChangeError {
     },
     /// R31: the limits of a key can be raised and never lowered.
     #[error(
-        "the key allows {} hosts and {} re-activations of each: these limits cannot be lowered", current.hosts,
+        "the key allows {} hosts and {} reactivations of each: these limits cannot be lowered", current.hosts,
         current.reactivations
     )]
     Cut {
@@ -77,7 +77,7 @@ pub enum ChangeError {
         current: KeyLimits,
     },
     /// The limits are above what a key can have.
-    #[error("a key allows 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
+    #[error("a key allows 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} reactivations of each")]
     Limits,
     /// The change was not recorded.
     #[error(transparent)]
@@ -143,7 +143,7 @@ impl Publisher {
         .await
     }
 
-    /// R31, the exception: raises the number of hosts, or of re-activations of each host. A limit that is `None`
+    /// R31, the exception: raises the number of hosts, or of reactivations of each host. A limit that is `None`
     /// stays as it is; no limit can be lowered.
     pub async fn extend(
         &self,

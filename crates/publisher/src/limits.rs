@@ -6,15 +6,15 @@ use activation::{host_activation::FILE_BYTES_MAX, limits::CATALOG_TEXT_BYTES_MAX
 
 /// R31: the number of hosts for which a key is issued by default.
 pub const HOSTS_DEFAULT: u32 = 6;
-/// R31: the number of re-activations of each host by default.
+/// R31: the number of reactivations of each host by default.
 pub const REACTIVATIONS_DEFAULT: u32 = 9;
 
 /// The most hosts for which a key can be issued. The key's single record holds all of them.
 pub const HOSTS_MAX: u32 = 500;
-/// The most re-activations of each host for which a key can be issued.
+/// The most reactivations of each host for which a key can be issued.
 pub const REACTIVATIONS_MAX: u32 = 1000;
 
-/// The most former hosts whose re-activations a key remembers. Beyond that the oldest is forgotten.
+/// The most former hosts whose reactivations a key remembers. Beyond that the oldest is forgotten.
 pub const FORMER_HOSTS_MAX: u32 = HOSTS_MAX;
 
 /// R24: the most activations for which a direct key can be issued.

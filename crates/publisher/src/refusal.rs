@@ -90,10 +90,10 @@ pub enum Reason {
         /// The number of activation slots of the key.
         limit: u32,
     },
-    /// R31: this host has used all its re-activations.
-    #[error("the limit of {limit} re-activations of this host is reached")]
+    /// R31: this host has used all its reactivations.
+    #[error("the limit of {limit} reactivations of this host is reached")]
     ReactivationsUsedUp {
-        /// The number of re-activations of each host.
+        /// The number of reactivations of each host.
         limit: u32,
     },
 }

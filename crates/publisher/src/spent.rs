@@ -16,8 +16,8 @@ use crate::{
 
 impl Publisher {
     /// Certificates without an activation slot: their node key was released, freed, or replaced by another key of
-    /// the same host. Certificates of `blocked_keys` are left out, and so are those that ended so long ago that no client
-    /// accepts them.
+    /// the same host. Certificates of `blocked_keys` are left out, and so are those that expired so long ago that no
+    /// client accepts them.
     pub(crate) fn spent_certificates(
         &self,
         blocked_keys: &BTreeSet<KeyId>,

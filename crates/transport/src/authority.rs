@@ -188,8 +188,7 @@ impl SigningRequest {
         Ok(CertificateParams::default().serialize_request(&key)?.der().to_vec())
     }
 
-    /// A request in DER for a node's existing key in PEM. It names the node, for an administrator who gets it as a
-    /// file.
+    /// A request in DER for a node's existing key in PEM. Its subject has the node's number.
     pub fn of_node(node: u64, key_pem: &str) -> Result<Vec<u8>, TransportError> {
         let not_a_key = |_| TransportError::NotPem { what: "the key".into(), expected: "private key" };
         let key = KeyPair::from_pem(key_pem).map_err(not_a_key)?;
@@ -198,7 +197,7 @@ impl SigningRequest {
         Ok(params.serialize_request(&key)?.der().to_vec())
     }
 
-    /// The holder that a request in DER names. Error: the request is malformed, or names none.
+    /// The subject of a request in DER. Error: the request is malformed, or has no valid subject.
     pub fn subject_of(der: &[u8]) -> Result<Subject, TransportError> {
         let (_, request) = X509CertificationRequest::from_der(der).map_err(|_| TransportError::Request)?;
         Subject::of_name(&request.certification_request_info.subject)

@@ -43,7 +43,7 @@ impl Certificate {
         pem("CERTIFICATE", der)
     }
 
-    /// The certificates in PEM, each as PEM again, in their order; text between them is left out.
+    /// The certificates in a PEM text, each as PEM, in their order; other text between them is ignored.
     pub fn all_in_pem(pem: &str) -> Result<Vec<String>, TransportError> {
         let all = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
         let not_pem = |_| TransportError::NotPem { what: "the text".into(), expected: "certificate" };

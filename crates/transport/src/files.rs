@@ -5,7 +5,7 @@
 //! FOLDER/authority.key       the authority's key, on voters: this node may certify others, and itself
 //! FOLDER/authority.key.next the key of an authority that is to replace it
 //! FOLDER/node.pem            the node's certificate
-//! FOLDER/node.key            the node's key; alone until a request for a certificate is answered
+//! FOLDER/node.key            the node's key; it exists before the certificate if the node joins by file
 //! ```
 //! Only the owner of a key file may read it, and each file is complete or absent. A renewed key is stored as
 //! `node.key.next` until its certificate is written, so a crash at any moment leaves a matching pair.

@@ -69,7 +69,7 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// Longest file with certificates or a key, in bytes.
 pub const PEM_BYTES_MAX: u64 = 256 << 10;
 
-/// Longest file with revocation lists of an organisation's authority, in bytes: some 100,000 certificates.
+/// Largest file with revocation lists of an organisation's authority, in bytes: about 100,000 certificates.
 pub const REVOCATION_LISTS_BYTES_MAX: u64 = 4 << 20;
 
 /// Timeout of the lookup of a node's name while no address of it is known: two attempts at a first DNS server that

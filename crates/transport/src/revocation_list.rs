@@ -1,7 +1,7 @@
 //! Certificate revocation lists of an organisation's authority (RFC 5280, section 5).
 //!
-//! New connections are verified with the lists by rustls, which checks their signatures. For connections that are open,
-//! and for each call on them, the revoked serial numbers are kept here.
+//! rustls verifies new connections with the lists and checks the lists' signatures. Open connections, and each call on
+//! them, are checked with the revoked serial numbers that are stored here.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::{certificate::Certificate, error::TransportError, limits::REVOCATION_
 #[derive(Debug)]
 pub struct RevocationLists {
     lists: Vec<CertificateRevocationListDer<'static>>,
-    /// SHA-256 of the names of the authorities whose lists these are.
+    /// SHA-256 of the names of the authorities that issued the lists.
     issuers: BTreeSet<[u8; 32]>,
     /// The authority, as in `issuers`, and the serial number without leading zeros, of each revoked certificate.
     revoked: BTreeSet<([u8; 32], Vec<u8>)>,
@@ -31,11 +31,11 @@ impl RevocationLists {
     /// Reads a file with one or more lists in PEM, or with one in DER; at most [`REVOCATION_LISTS_BYTES_MAX`] bytes.
     ///
     /// # Errors
-    /// The file cannot be read, is too large, or holds anything else. Signatures are not verified here.
+    /// The file cannot be read, is too large, or has other content. Signatures are not verified here.
     pub fn from_file(path: &Path) -> Result<Self, TransportError> {
         let what = path.display().to_string();
         let bytes = Self::bytes_of(path).map_err(|source| TransportError::Io { what: what.clone(), source })?;
-        Self::read(&bytes).ok_or_else(|| TransportError::Certificate(format!("{what} holds no revocation list")))
+        Self::read(&bytes).ok_or_else(|| TransportError::Certificate(format!("{what} contains no revocation list")))
     }
 
     /// The content of such a file.
@@ -85,7 +85,7 @@ impl RevocationLists {
         self.issuers.contains(&certificate.issuer)
     }
 
-    /// When the first of the lists ends (its `nextUpdate`), in milliseconds since 1970; `None` where none says so.
+    /// When the first of the lists expires (its `nextUpdate`), in milliseconds since 1970; `None` if no list has one.
     pub fn ends_ms(&self) -> Option<u64> {
         self.ends_ms
     }

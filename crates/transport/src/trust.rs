@@ -73,15 +73,15 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-/// Verifies callers by the authorities, and by their revocation lists. A list is in force also after its end, and a
-/// certificate of an authority that has no list there is not revoked.
+/// Verifies callers with the authorities and their revocation lists. A list stays in force after it has expired. A
+/// certificate counts as not revoked if there is no list of its authority.
 fn callers(roots: Arc<RootCertStore>, lists: &[CertificateRevocationListDer<'static>]) -> ClientCertVerifierBuilder {
     let callers = WebPkiClientVerifier::builder_with_provider(roots, provider());
     callers.with_crls(lists.iter().cloned()).allow_unknown_revocation_status()
 }
 
-/// Verifies that the authorities signed the lists, where they certified this chain: a list that they did not sign would
-/// let nobody in.
+/// Verifies that the authorities which certified this chain signed their lists. With a list that they did not sign,
+/// every caller would be refused.
 pub(crate) fn check_lists(
     roots: Arc<RootCertStore>,
     lists: &[CertificateRevocationListDer<'static>],
@@ -94,7 +94,7 @@ pub(crate) fn check_lists(
         Err(error @ Error::InvalidCertRevocationList(_)) => {
             Err(TransportError::Certificate(format!("the revocation list: {error}")))
         }
-        // Whether the certificate itself is good is seen elsewhere.
+        // The certificate itself is verified elsewhere.
         _ => Ok(()),
     }
 }

@@ -57,7 +57,7 @@ async fn r31_a_node_on_a_changed_machine_is_not_activated_until_it_is_activated_
 
     let publisher = Publisher { cluster: &cluster, folder: "publisher" };
     let silent = cluster.admin(1, &words!["key", "activate", "--offline", cluster.path("silent")]).await;
-    assert_eq!(silent.code, Some(1), "no re-activation is spent unasked: {}", silent.stdout);
+    assert_eq!(silent.code, Some(1), "no reactivation is spent unasked: {}", silent.stdout);
     let warning = format!("node 1 with key {key}: 9 left");
     assert!(silent.stderr.contains(&warning) && silent.stderr.contains("--reactivate"), "{}", silent.stderr);
     assert!(!cluster.path("silent").exists());

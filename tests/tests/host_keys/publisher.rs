@@ -97,7 +97,7 @@ pub(super) async fn formed(nodes: u8) -> Cluster {
     cluster
 }
 
-/// State and remaining re-activations of every node, for the key with this id.
+/// State and remaining reactivations of every node, for the key with this id.
 pub(super) async fn listed(cluster: &Cluster, key: &str) -> Vec<(u64, String, Option<u64>)> {
     let list = cluster.administrate(1, &words!["key", "list"]).await;
     let keys = list["keys"].as_array().unwrap();

@@ -89,7 +89,7 @@ impl House {
         finished.json()
     }
 
-    /// Issues a key for this many hosts, without re-activations.
+    /// Issues a key for this many hosts, without reactivations.
     pub(crate) async fn key(&self, hosts: u32) -> TypedKey {
         let hosts = hosts.to_string();
         let issue = words!["key", "issue", "--group", "server-b", "--hosts", hosts, "--reactivations", "0"];

@@ -190,8 +190,8 @@ impl Catalog {
         &self.blocked_certificates
     }
 
-    /// The lifetime of the node certificates that the publisher issues from this catalog on, in days; `None` where
-    /// they do not end (R6).
+    /// The lifetime of the node certificates that the publisher issues from this catalog on, in days; `None` if
+    /// they do not expire (R6).
     #[must_use]
     pub fn certificate_days(&self) -> Option<NonZeroU16> {
         self.certificate_days

@@ -19,7 +19,7 @@ use crate::{limits, proto};
 struct Source {
     publisher: String,
     serial: u64,
-    /// Absent: certificates do not end.
+    /// Absent: certificates do not expire.
     certificate_days: Option<NonZeroU16>,
     #[serde(default)]
     application: Vec<Application>,

@@ -20,7 +20,7 @@ const AGAIN_PURPOSE: &str = "quorate/activate-again/1";
 /// A node's statement about itself in its request for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostActivation {
-    /// Random. A retry has the same id; a re-activation (R31) has a new one.
+    /// Random. A retry has the same id; a reactivation (R31) has a new one.
     pub request_id: [u8; 16],
     pub node: NodeId,
     pub key: TypedKey,
@@ -140,7 +140,7 @@ impl HostActivationRequest {
     }
 
     /// Whether the request names an earlier key of the same host, from before its machine changed: the publisher
-    /// counts a re-activation.
+    /// counts a reactivation.
     #[must_use]
     pub fn has_previous_key(&self) -> bool {
         self.previous.is_some()

@@ -113,7 +113,7 @@ pub enum AnswerError {
     UnknownProduct,
     #[error("the publisher blocked the host's key or certificate")]
     Blocked,
-    #[error("the host's certificate has ended")]
+    #[error("the host's certificate has expired")]
     Ended,
     #[error("the host's key does not cover this product")]
     NotCovered,
@@ -122,11 +122,11 @@ pub enum AnswerError {
 }
 
 /// Verifies the answer to the client's request: that the publisher signed the certificate, that it is not blocked
-/// has not ended, and its group covers `product`, and that the node signed the request and the answer as sent.
+/// and has not expired, that its group covers `product`, and that the node signed the request and the answer as sent.
 ///
-/// Whether the certificate has ended is judged by the answer's time. That counts as no later than the client's own
-/// clock in the request, because a cluster whose time ran ahead answers with ended certificates, too; and as at most
-/// [`RENEWAL_AFTER_END_MS`] earlier than that clock, so that a copied key cannot date its answers back for ever.
+/// The expiry is compared with the answer's time, limited in two ways. It is at most the client's own clock in the
+/// request, because a cluster whose time is ahead also answers with expired certificates. It is at least
+/// [`RENEWAL_AFTER_END_MS`] before that clock, so that the holder of a copied key cannot backdate answers at will.
 pub fn verify_answer(
     answer: &[u8],
     request_bytes: &[u8],
@@ -175,7 +175,7 @@ fn check_rights(certificate: &NodeCertificate, trust: &Trust, product: ProductId
     if catalog.covers(certificate.group, product) { Ok(()) } else { Err(AnswerError::NotCovered) }
 }
 
-/// The time by which the end of the answering node's certificate is judged.
+/// The time with which the expiry of the answering node's certificate is compared.
 fn judged_at(body: &AnswerBody, request_bytes: &[u8]) -> u64 {
     let answered_ms = body.cluster_time_ms;
     ValidRequest::decode(request_bytes).map_or(answered_ms, |request| {

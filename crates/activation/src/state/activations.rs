@@ -19,15 +19,15 @@ impl State {
         self.publishers.values().flat_map(PublisherState::keys)
     }
 
-    /// Whether a node holds a certificate of this publisher that is not blocked and has not ended.
+    /// Whether a node has a certificate of this publisher that is not blocked and has not expired.
     #[must_use]
     pub fn is_activated(&self, publisher: PublisherId, node: NodeId) -> bool {
         let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
         rights.is_some_and(|rights| rights.is_activated(self.certificate_clock_ms))
     }
 
-    /// Codes of the product groups for which a node holds a certificate of this publisher that is not blocked and has
-    /// not ended.
+    /// Codes of the product groups for which a node has a certificate of this publisher that is not blocked and has
+    /// not expired.
     #[must_use]
     pub fn groups_held(&self, publisher: PublisherId, node: NodeId) -> Vec<u8> {
         let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
@@ -64,7 +64,7 @@ impl State {
         let signed = SignedAnswers::decode(signed)?;
         let ends = |answer: &ActivationAnswer| answer.certificate.days.is_some();
         if !self.format.holds_ending_certificates() && signed.answers().answers.iter().any(ends) {
-            // As versions refuse it that do not know certificates with an end.
+            // The same error as in versions that do not know certificates with a lifetime.
             return Err(ActivationFileError::Malformed("certificate").into());
         }
         let publisher = self.publishers.get_mut(&signed.answers().publisher);

@@ -7,7 +7,7 @@
 //! 2   the audit
 //! 3   a separate clock for expiry; administrators' commands that are carried out once; codes where format 2 has
 //!     texts; a state hash that does not read all records; unknown content counts as newer, not as malformed; node
-//!     certificates that end
+//!     certificates that expire
 //! ```
 //! ```
 
@@ -70,7 +70,7 @@ impl Format {
         self >= Self::CODED
     }
 
-    /// Whether nodes may hold certificates that end. Versions before do not read these.
+    /// Whether nodes may have certificates that expire. Earlier versions cannot read these.
     #[must_use]
     pub fn holds_ending_certificates(self) -> bool {
         self >= Self::CODED

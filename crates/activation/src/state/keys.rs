@@ -60,7 +60,7 @@ impl HeldKey {
         }
     }
 
-    /// Removes the certificates that end, and says whether there were any.
+    /// Removes the certificates that expire, and returns whether there were any.
     pub(super) fn drop_ending(&mut self) -> bool {
         let before = self.activations.len();
         self.activations.retain(|_, activation| activation.certificate.days.is_none());
@@ -80,11 +80,11 @@ impl HeldKey {
 /// For which products one node may answer, for one publisher. It exists as soon as the node holds a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rights {
-    /// The certificates that are not blocked, smallest key first. Those that have ended are among them.
+    /// The certificates that are not blocked, smallest key first. Expired ones are included.
     held: Vec<Right>,
 }
 
-/// The right that follows from one certificate.
+/// The product group for which one certificate allows answers, and its validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Right {
     key: KeyId,
@@ -92,8 +92,8 @@ struct Right {
     validity: Validity,
 }
 
-/// The time by which the ends of certificates are judged, in milliseconds since 1970; `None` where they are not
-/// judged now, because the clocks do not agree: then no certificate has ended.
+/// The time with which the expiry of certificates is compared, in milliseconds since 1970; `None` while the clocks do
+/// not agree: then no certificate counts as expired.
 pub(super) type CertificateClock = Option<u64>;
 
 impl Right {
@@ -117,8 +117,8 @@ impl Rights {
     }
 }
 
-/// With which key a node answers for a product, or why it refuses. A node whose certificates have all ended, or the
-/// only ones that cover the product, is not activated.
+/// The key with which a node answers for a product, or why it refuses. If all certificates of the node have expired, or
+/// all that cover the product, the node counts as not activated.
 pub(super) fn admit<'a>(
     rights: &BTreeMap<NodeId, Rights>,
     opened: &'a OpenedCatalog,
@@ -146,12 +146,12 @@ pub(super) fn admit<'a>(
 }
 
 impl Rights {
-    /// Whether the node holds a certificate that is not blocked and has not ended.
+    /// Whether the node has a certificate that is not blocked and has not expired.
     pub(super) fn is_activated(&self, clock: CertificateClock) -> bool {
         self.held.iter().any(|right| right.is_in_force(clock))
     }
 
-    /// Codes of the groups of the certificates that are not blocked and have not ended.
+    /// Codes of the groups of the certificates that are not blocked and have not expired.
     pub(super) fn groups(&self, clock: CertificateClock) -> Vec<u8> {
         let in_force = self.held.iter().filter(|right| right.is_in_force(clock));
         let mut groups: Vec<_> = in_force.map(|right| right.group).collect();

@@ -163,14 +163,14 @@ pub struct ApplicationCount {
     pub oldest_ms: Option<u64>,
     /// How many machines are forgotten within 1, 3 and 7 days if they do not ask again.
     pub expiring: [u32; 3],
-    /// How many machines that count have missed their renewal: their last request is a day older than the renewal
-    /// interval, or more. A made-up CMID, and a machine that was reinstalled or is gone, are among them.
+    /// How many counted machines did not renew: their last request is at least a day older than the renewal interval.
+    /// Made-up CMIDs, and machines that were reinstalled or removed, are among them.
     pub unrenewed: u32,
     /// The application's products with their thresholds, ordered by name.
     pub products: Vec<ProductThreshold>,
 }
 
-/// A machine whose renewal is later than this has missed it, in milliseconds: machines may be off for a night.
+/// How late a renewal may be, in milliseconds, before its machine counts as not renewed: machines may be off at night.
 const RENEWAL_GRACE_MS: u64 = 86_400_000;
 
 /// The days of [`ApplicationCount::expiring`].
@@ -280,15 +280,15 @@ impl State {
         Times { time_ms: self.time_ms, expiry_ms: self.expiry_ms }
     }
 
-    /// The time by which requests expire and certificates end, as of the last batch, in milliseconds since 1970;
-    /// `None` before the first.
+    /// The time with which the expiry of requests and certificates is compared, as of the last batch, in milliseconds
+    /// since 1970; `None` before the first.
     #[must_use]
     pub fn expiry_ms(&self) -> Option<u64> {
         self.expiry_ms.or(self.time_ms)
     }
 
-    /// The time by which the ends of node certificates are judged, in milliseconds since 1970; `None` below format 3,
-    /// during a clock alarm, and before the first batch that this process applied: then none has ended.
+    /// The time with which the expiry of node certificates is compared, in milliseconds since 1970; `None` below format
+    /// 3, during a clock alarm, and before the first batch that this process applied: then none counts as expired.
     #[must_use]
     pub fn certificate_clock_ms(&self) -> Option<u64> {
         self.certificate_clock_ms
@@ -356,7 +356,7 @@ impl State {
             .collect()
     }
 
-    /// The age of a last request from which on its machine has missed its renewal, in milliseconds.
+    /// The age of a last request from which on its machine counts as not renewed, in milliseconds.
     fn renewal_missed_ms(&self) -> u64 {
         u64::from(self.settings.renewal_interval_minutes) * 60_000 + RENEWAL_GRACE_MS
     }

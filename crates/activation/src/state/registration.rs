@@ -147,9 +147,9 @@ fn is_name(name: &str) -> bool {
 /// The right of a node that got its certificate with a token to add itself to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Joining {
-    /// The number that the node got.
+    /// The number that the cluster assigned to the node.
     pub node: NodeId,
-    /// The last moment at which it may add itself, by the clock of expiry, in milliseconds since 1970.
+    /// When the right expires, on the clock for expiry, in milliseconds since 1970.
     pub until_ms: u64,
 }
 

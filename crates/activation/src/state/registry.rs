@@ -45,13 +45,13 @@ impl Registry {
         self.keys.iter().find(|(_, registration)| registration.holder == Holder::Node(node))
     }
 
-    /// The right of the holder of this key to add itself to the cluster; `None` where it has none. It may be over.
+    /// The right of the holder of this key to add itself to the cluster, if it has one. It may have expired.
     #[must_use]
     pub fn joining(&self, key: &KeyDigest) -> Option<&Joining> {
         self.joining.get(key)
     }
 
-    /// The nodes that may add themselves, by key digest. Those whose time is over are among them for a while.
+    /// The nodes that may add themselves, by key digest. Expired rights are removed later, so they may be included.
     pub fn joining_nodes(&self) -> impl Iterator<Item = (&KeyDigest, &Joining)> {
         self.joining.iter()
     }
@@ -101,8 +101,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Lets the holder of this key add itself to the cluster. An earlier right of the same node, and those whose time
-    /// is over, are removed.
+    /// Lets the holder of this key add itself to the cluster. An earlier right of the same node, and expired rights,
+    /// are removed.
     pub(super) fn let_join(&mut self, key: KeyDigest, joining: Joining, now_ms: u64) -> Result<(), CommandRefusal> {
         self.joining.retain(|_, known| known.until_ms >= now_ms && known.node != joining.node);
         let max = limits::JOINING_MAX;
@@ -114,7 +114,7 @@ impl Registry {
     }
 
     /// Replaces the entries of registered keys after their certificates were renewed: of all or none. A node whose
-    /// entry is replaced takes part, so its right to add itself is spent.
+    /// entry is replaced is a member, so its right to add itself ends.
     pub(super) fn renew(&mut self, keys: Vec<(KeyDigest, Registration)>) -> Result<(), CommandRefusal> {
         for (key, registration) in &keys {
             let holder = registration.holder.clone();
@@ -188,8 +188,8 @@ impl Registry {
             |(at, one): (usize, &Revocation)| !self.revocations.iter().skip(at + 1).any(|it| it.whom == one.whom);
         match () {
             () if nodes.len() != count => Some("a node with two keys"),
-            () if joining.len() != self.joining.len() => Some("a node that joins with two keys"),
-            () if joining.len() > limits::JOINING_MAX => Some("too many nodes that join"),
+            () if joining.len() != self.joining.len() => Some("a joining node with two keys"),
+            () if joining.len() > limits::JOINING_MAX => Some("too many joining nodes"),
             () if self.keys.len() > limits::REGISTRATIONS_MAX => Some("too many registered keys"),
             () if self.revocations.len() > limits::REVOCATIONS_MAX => Some("too many revocations"),
             () if !self.revocations.iter().enumerate().all(once) => Some("a revocation that stands twice"),

@@ -1,5 +1,5 @@
-//! Node certificates that end, because the publisher's catalog gave them a lifetime: what is signed, when a node's
-//! certificate has ended for the cluster, and when for a client.
+//! Node certificates that expire, because the publisher's catalog limits their lifetime: what is signed, and when a
+//! node's certificate has expired for the cluster and for a client.
 
 use std::num::NonZeroU16;
 

@@ -184,7 +184,7 @@ fn a_node_with_a_token_may_add_itself_until_it_has_joined_or_is_revoked() {
     assert_eq!(registry.get(&[4; 32]), None, "its key gives no access");
     survives_a_snapshot(&cluster.state);
 
-    // To be registered is not to have joined: an addition that fails is tried again.
+    // Registration alone does not end the right: a failed addition is retried.
     cluster.apply(&register(vec![registered(4, Holder::Node(4))]));
     cluster.apply(&revoke(Whom::Serial(serial(4))));
     assert!(cluster.state.registry().joining(&[4; 32]).is_some());
@@ -196,7 +196,7 @@ fn a_node_with_a_token_may_add_itself_until_it_has_joined_or_is_revoked() {
     cluster.apply(&revoke(Whom::Node(5)));
     assert_eq!(cluster.state.registry().joining(&[5; 32]), None);
 
-    // Another token for the same number: the first key may join no more.
+    // After another token for the same number the first key may not join.
     for key in [6, 7] {
         assert_eq!(joins(&mut cluster, key, 6, until_ms), Applied::Done);
     }

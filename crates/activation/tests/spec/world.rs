@@ -1,4 +1,4 @@
-//! A publisher, a cluster of three activated nodes, and machines that ask them.
+//! A publisher, a cluster of three activated nodes, and client machines that send them requests.
 
 use activation::catalog::{Catalog, SignedCatalog};
 use activation::certificate::NodeCertificate;

@@ -1,4 +1,4 @@
-//! A publisher, a node that it certified, and a machine that asks it.
+//! A publisher, a node that it certified, and a client machine that sends it requests.
 
 use activation::SigningKey;
 use activation::catalog::{Catalog, SignedCatalog};

@@ -26,10 +26,10 @@ type Builder = AdditionalBuilder<Vec<u8>>;
 /// Length of a cookie option with a server cookie of RFC 9018: code 2, length 2, client cookie 8, server cookie 16.
 const COOKIE_BYTES: usize = 28;
 
-/// A message, and how it came.
+/// A message, and the transport on which it arrived.
 pub(super) struct Query<'a> {
     pub(super) message: &'a [u8],
-    /// The cookie in the message, as the server judges it.
+    /// The verified cookie of the message.
     pub(super) cookie: Presented,
     pub(super) over_tcp: bool,
 }
@@ -51,9 +51,9 @@ pub(super) fn answer(delegated: &Delegated, snapshot: Option<&Snapshot>, query: 
     }
 }
 
-/// An empty UDP answer to a query above the limit of answers; `None` where [`answer`] returns `None`. A client that
-/// knows cookies gets BADCOOKIE with the cookie with which it asks again (RFC 7873 section 5.2.3); another one is
-/// made to ask again over TCP.
+/// An empty UDP answer to a query above the limit of answers; `None` where [`answer`] returns `None`. For a client that
+/// supports cookies it is BADCOOKIE, with a cookie for its next query (RFC 7873 section 5.2.3); for others it is
+/// truncated, so that they query again over TCP.
 pub(super) fn over_limit(query: &Query<'_>) -> Option<Vec<u8>> {
     let message = Message::from_octets(query.message).ok().filter(|message| !message.header().qr())?;
     let reply = Reply::to(&message, query);
@@ -143,7 +143,7 @@ impl<'a> Reply<'a> {
         self.finished(answer.additional())
     }
 
-    /// An answer without records that tells the client to ask again with the cookie in it.
+    /// An answer without records, after which the client repeats its query with the cookie in it.
     fn bad_cookie(&self, message: &Message<&[u8]>) -> Result<Vec<u8>, PushError> {
         let answer = self.builder()?.start_error(message, Rcode::NOERROR);
         self.finished_with(answer.additional(), Some(OptRcode::BADCOOKIE))

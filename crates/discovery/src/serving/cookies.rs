@@ -1,8 +1,8 @@
-//! DNS cookies (RFC 7873), in the form of RFC 9018: a client that shows the server's own cookie has received an
-//! answer at its address before, so the address is not forged, and answers to it are not limited.
+//! DNS cookies (RFC 7873), in the form of RFC 9018. A client that sends a cookie of this server has received an answer
+//! at its address before, so the address is not forged, and answers to it are not limited.
 //!
-//! The timestamp in a cookie is read by this process alone, which also made its secret; so it counts seconds since the
-//! process began to serve, and no clock can put it wrong.
+//! Only this process, which made the secret, reads the timestamp in a cookie. So the timestamp is in seconds since the
+//! process began to serve, and does not depend on the machine's clock.
 
 use std::{
     net::IpAddr,
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::limits::{COOKIE_LIFETIME, COOKIE_RENEWAL, COOKIE_SECRET_LIFETIME};
 
 /// Makes and checks server cookies. The secret is random, known to this process only, and replaced at intervals; the
-/// one before stays valid for as long as a cookie made with it does.
+/// previous one stays valid as long as the cookies that were made with it.
 pub(super) struct Cookies {
     began: Instant,
     secrets: Mutex<Secrets>,
@@ -32,13 +32,14 @@ struct Secrets {
 /// The cookie option of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Presented {
-    /// There is none: a client that knows no cookies.
+    /// No cookie option: the client does not support cookies.
     None,
-    /// Its length is none that a cookie has (RFC 7873 section 5.2.2).
+    /// An option whose length is not allowed (RFC 7873 section 5.2.2).
     Malformed,
     /// A client cookie alone. The answer carries this cookie.
     ClientOnly(Cookie),
-    /// A server cookie that this server did not make for this address, or too long ago. The answer carries this cookie.
+    /// A server cookie that this server did not make for this address, or that has expired. The answer carries this
+    /// cookie.
     Invalid(Cookie),
     /// The server's own cookie. The answer carries this cookie.
     Valid(Cookie),
@@ -102,7 +103,7 @@ impl Cookies {
         Presented::Invalid(renewed())
     }
 
-    /// The current and the previous secret, after they were replaced if it is time.
+    /// The current and the previous secret, after replacing them if they are due.
     fn secrets_at(&self, now: Duration) -> ([u8; 16], [u8; 16]) {
         let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_sub(secrets.made) >= COOKIE_SECRET_LIFETIME {

@@ -194,7 +194,7 @@ fn calls_are_open_until_their_last_answer_and_alter_context_is_one() {
     association.take(Event::Received(Side::Client, &pdu(19, 3, 4, &[])), T0);
     assert!(!association.has_calls(), "an orphaned call gets no answer");
     association.take(Event::Received(Side::Upstream, &response(9)), T0);
-    assert_eq!(association.answered(), 1, "an answer that nobody asked for is none");
+    assert_eq!(association.answered(), 1, "an answer without a request does not count");
 }
 
 proptest! {

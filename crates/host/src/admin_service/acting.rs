@@ -64,7 +64,7 @@ impl<'a> Acting<'a> {
         }
     }
 
-    /// A node that is no member yet and adds itself, with the consent of the token that it used.
+    /// A node that is not a member yet and adds itself; the token that it used is the consent.
     pub(super) fn joining(nodes: &'a NodeClient, node: u64, from: String) -> Self {
         let who = format!("node {node}, with a token");
         Self { who, from, ..Self::node(nodes) }

@@ -77,9 +77,9 @@ pub(super) async fn set_format(
     let nodes = acting.replica.view(|state| ending(state, format));
     if !nodes.is_empty() {
         return Err(Status::failed_precondition(format!(
-            "format {format} does not hold certificates that end, so nodes {nodes:?} would answer no clients: \
-             have the publisher sign a catalog without certificate_days, activate \
-             these nodes again with `quorate key activate --node NODE`, and then set the format"
+            "format {format} has no host certificates that expire, so nodes {nodes:?} would not answer clients: have \
+             the publisher sign a catalog without certificate_days, activate these nodes again with `quorate key \
+             activate --node NODE`, and then set the format"
         )));
     }
     acting.propose(Command::SetFormat { format }).await?;

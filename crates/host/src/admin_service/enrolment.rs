@@ -186,8 +186,8 @@ impl Enrolment {
         }))
     }
 
-    /// Issues a certificate for a node whose signing request an administrator got as a file. It gives no access before
-    /// the node is added.
+    /// Issues a certificate for a node's signing request, which an administrator received as a file. The certificate
+    /// gives no access before the node is added.
     pub(super) async fn certify_node(
         &self,
         acting: &Acting<'_>,
@@ -196,24 +196,25 @@ impl Enrolment {
         let authority = self.authority()?;
         let subject = SigningRequest::subject_of(&asked.request).map_err(invalid)?;
         let Subject::Node(node) = subject else {
-            return Err(invalid("the request names a person and no node: a person logs in with a token"));
+            return Err(invalid("the signing request is for a person, not for a node: persons log in with a token"));
         };
         activation::id::node_id(node).map_err(invalid)?;
         acting.replica.read_point().await.map_err(unavailable)?;
         let members = peer_addresses(acting.replica);
         if members.iter().any(|member| member.node == node) {
             return Err(Status::already_exists(format!(
-                "node {node} is a member already: initialise the new node under a number that no member has"
+                "node {node} is a member already: run `quorate host init` on the new node with another number"
             )));
         }
         if acting.replica.view(|state| state.registry().joining_nodes().any(|(_, joining)| joining.node == node)) {
             return Err(Status::already_exists(format!(
-                "the number {node} was given to a node that joins with a token: initialise the new node under another one"
+                "number {node} was assigned to a node that joins with a token: run `quorate host init` on the new node \
+                 with another number"
             )));
         }
         let issue = self.issuer.issue(asked.request.to_vec(), &subject);
         let certificate = acting.noted(Coded::new(Code::CertifyNode, [node]), issue).await?;
-        tracing::info!(node, "a node got a certificate for its signing request");
+        tracing::info!(node, "issued a certificate for a node's signing request");
         Ok(proto::CertifyNodeReply { node, certificate, authority, members })
     }
 

@@ -1,7 +1,7 @@
-//! Adds nodes that got their certificate with a token and ask for it themselves: the token is the consent.
+//! The call with which a node that joined with a token adds itself to the cluster. The token is the consent.
 //!
-//! A node asks over the peer port, before its key is registered. This is the only call that answers it there; every
-//! other one looks its key up in the registry.
+//! The node calls the peer port before its key is registered. This is the only call there that such a node may make;
+//! all others look the caller's key up in the registry.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{environment::SystemClock, lifecycle::registration::Registrar};
 
-/// Serves the calls of nodes that join.
+/// The service for joining nodes.
 pub(crate) struct JoiningService {
     registrar: Registrar,
     /// Adds one node at a time.
@@ -31,7 +31,7 @@ impl JoiningService {
         Self { registrar, turn: Mutex::default() }
     }
 
-    /// Whether the holder of this key is a member already. Error: it is none, and may not add itself.
+    /// Whether the holder of this key is a member already. Error: it is not a member, and may not add itself.
     async fn is_member(&self, node: u64, key: &KeyDigest) -> Result<bool, Status> {
         let replica = self.registrar.nodes.replica();
         let now_ms = replica.read_point().await.map_err(unavailable)?.expiry_ms;
@@ -44,9 +44,9 @@ impl JoiningService {
         }
         match joining {
             Some(joining) if joining.node == node && joining.until_ms >= now_ms => Ok(false),
-            Some(_) => Err(refused("the time within which this node could add itself is over")),
+            Some(_) => Err(refused("the time limit for this node to add itself has passed")),
             None => Err(refused(
-                "no token lets this node add itself: it has joined once already, was revoked, or was prepared by file",
+                "this node may not add itself: it already joined once, was revoked, or was prepared by file",
             )),
         }
     }
@@ -56,13 +56,13 @@ impl JoiningService {
 impl Joining for JoiningService {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let caller = request.extensions().get::<Caller>().cloned();
-        let caller = caller.ok_or_else(|| refused("only a node may ask this"))?;
+        let caller = caller.ok_or_else(|| refused("only a node may make this call"))?;
         // The request has arrived completely: keep its connection open until the answer is sent.
         let _call = caller.activity.call();
-        let certificate = caller.certificate.ok_or_else(|| refused("only a node may ask this"))?;
-        let Subject::Node(node) = certificate.subject else { return Err(refused("only a node may ask this")) };
+        let certificate = caller.certificate.ok_or_else(|| refused("only a node may make this call"))?;
+        let Subject::Node(node) = certificate.subject else { return Err(refused("only a node may make this call")) };
         if certificate.ends_ms < SystemClock::default().wall_ms() {
-            return Err(refused("the certificate of this node has ended"));
+            return Err(refused("the certificate of this node has expired"));
         }
         let address = address(request.get_ref(), caller.address)?;
         if self.is_member(node, &certificate.key).await? {
@@ -81,7 +81,7 @@ impl Joining for JoiningService {
     }
 }
 
-/// The caller's peer address: as it says, or the one from which it calls, with its port.
+/// The caller's peer address: the requested one, or the address from which it calls with the requested port.
 fn address(asked: &JoinRequest, from: SocketAddr) -> Result<String, Status> {
     if asked.address.is_empty() {
         let port = u16::try_from(asked.port).ok().filter(|port| *port > 0);
@@ -89,11 +89,11 @@ fn address(asked: &JoinRequest, from: SocketAddr) -> Result<String, Status> {
         return Ok(SocketAddr::new(from.ip().to_canonical(), port).to_string());
     }
     let is_address = is_host_and_port(&asked.address);
-    is_address.then(|| asked.address.clone()).ok_or_else(|| invalid("the address is no HOST:PORT"))
+    is_address.then(|| asked.address.clone()).ok_or_else(|| invalid("the address is not HOST:PORT"))
 }
 
 fn refused(why: &str) -> Status {
-    Status::permission_denied(format!("{ACCESS_DENIED}: {why}: `quorate cluster add NODE=HOST:PORT` adds it"))
+    Status::permission_denied(format!("{ACCESS_DENIED}: {why}; add it with `quorate cluster add NODE=HOST:PORT`"))
 }
 
 #[cfg(test)]

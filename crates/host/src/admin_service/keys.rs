@@ -42,7 +42,7 @@ struct Candidate {
     node: NodeId,
     /// The node is activated with this key, so a new certificate may turn out to be unnecessary.
     is_activated: bool,
-    /// The node's certificate ends, and is to be renewed.
+    /// The node's host certificate is due for renewal.
     is_due: bool,
 }
 
@@ -155,7 +155,7 @@ impl Keys<'_> {
         })
     }
 
-    /// The re-activation that a request spends where the node has another key for the same host. A node with a new
+    /// The reactivation that a request spends where the node has another key for the same host. A node with a new
     /// store, under a number that belonged to another node, is a different host.
     fn reactivation(&self, publisher: PublisherId, request: &HostActivationRequest) -> Option<proto::Reactivation> {
         let asked = Some(request).filter(|request| request.has_previous_key())?.asked();
@@ -371,16 +371,16 @@ fn never_asked(state: &State, answers: &ActivationAnswers) -> Option<String> {
     Some(format!("it is for key {unknown}, which is not installed here"))
 }
 
-/// Refuses certificates that end where the cluster's format does not hold these. The publisher gives the same answer
-/// again once the format is set.
+/// Refuses certificates that expire if the cluster's format has no such certificates. The publisher gives the same
+/// answer again when the format is set.
 fn refuse_ending(state: &State, answers: &ActivationAnswers) -> Result<(), Status> {
     let has_ending = answers.answers.iter().any(|answer| answer.certificate.days.is_some());
     if !has_ending || state.format().holds_ending_certificates() {
         return Ok(());
     }
     Err(Status::failed_precondition(format!(
-        "the publisher's certificates end, and the cluster writes format {}, which does not hold such: \
-         quorate cluster format set {}, then install the answer again",
+        "the publisher's host certificates expire, and format {}, which the cluster writes, has no such certificates: \
+         run `quorate cluster format set {}`, then install the answer again",
         state.format(),
         Format::NEWEST
     )))

@@ -55,10 +55,10 @@ impl Members<'_> {
         Ok(proto::MembersReply { already_member, ..self.seen_at(index).await? })
     }
 
-    /// Makes a node a member that joins with a token and presented this key. Where it fails, the node keeps its right
-    /// and asks again; the leader revokes the registration if that takes long.
+    /// Makes a node a member that joined with a token and presented this key. If this fails, the node keeps its right
+    /// and calls again; the leader revokes the registration after a while.
     pub(super) async fn add_joining(&self, node: u64, key: KeyDigest, address: &str) -> Result<(), Status> {
-        // Before anything is recorded: a node that cannot be reached asks again and again.
+        // Before anything is recorded, because a node that cannot be reached calls repeatedly.
         self.registrar.verify_key(node, address, &key).await?;
         let add = async {
             self.registrar.register_node(self.acting, node, address).await?;

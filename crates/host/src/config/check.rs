@@ -56,7 +56,8 @@ impl Config {
             return refuse("tls.authority", "an organisation's authority needs all three files".into(), fix);
         }
         if crl.is_some() && authority.is_none() {
-            let fix = "give tls.authority, tls.certificate and tls.key with it; `quorate cluster revoke` is for the cluster's own authority";
+            let fix = "set tls.authority, tls.certificate and tls.key too, or remove it: with the cluster's own \
+                       authority, use `quorate cluster revoke`";
             return refuse("tls.crl", "the cluster's own authority has no revocation list".into(), fix);
         }
         let members = &self.peers.members;

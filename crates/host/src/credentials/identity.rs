@@ -33,11 +33,11 @@ use crate::{
 /// Why a node has no certificate to present.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The certificate was never made, or the data folder is from a version without certificates.
+    /// The certificate was never created, or the data folder is from a version without certificates.
     #[error(
-        "this node has no certificate in {}: make one with `quorate host init --renew-identity --config FILE`, which \
-         begins an authority, and with `--join` added where the cluster has one already. A node whose signing request is not \
-         answered yet gets it with `quorate host init --certificate FILE`",
+        "this node has no certificate in {}: create one with `quorate host init --renew-identity --config FILE`, which \
+         also creates an authority; add `--join` if the cluster exists already; or, if `host init --request` was \
+         used, store the issued certificate with `quorate host init --config FILE --certificate CERTIFICATE`",
         folder.display()
     )]
     Missing {
@@ -53,11 +53,14 @@ pub enum IdentityError {
     /// A certificate or key file cannot be read, written or used.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// A file is not what `cluster certify` writes.
-    #[error("it does not hold a node's certificate, and then that of the authority that issued it, in PEM")]
+    /// The file was not written by `cluster certify`.
+    #[error("it must contain a node's certificate, followed by that of the authority that issued it, in PEM")]
     NoAnswer,
     /// There is no key for which a certificate could have been requested.
-    #[error("there is no key in {}: the certificate is for the node that made its request (`quorate host init --request`)", folder.display())]
+    #[error(
+        "there is no key in {}: use the certificate on the node that wrote its request (`quorate host init --request`)",
+        folder.display()
+    )]
     NoRequest {
         /// The folder in which the key is expected.
         folder: PathBuf,
@@ -288,7 +291,7 @@ impl Source {
 
     /// Renews the presented certificate whenever it is due, and reads it again whenever `reread` is notified. A node
     /// without the authority's key requests the certificate from another node. Runs until the node stops.
-    /// `changed` is called after each change of what is presented and trusted.
+    /// `changed` is called after each change of the presented certificate or the trusted authorities.
     pub(crate) async fn follow(
         self,
         (own, changed): (Arc<PresentedIdentity>, impl Fn() + Send),
@@ -371,11 +374,12 @@ impl Source {
     }
 }
 
-/// Warns where the revocation lists say nothing about certificates of the authority that certified this node.
+/// Logs a warning if there is no revocation list of the authority that issued this node's certificate.
 fn warn_of_other_lists(identity: &Identity) {
     if identity.revocation_lists().is_some_and(|lists| !lists.cover(identity.certificate())) {
         tracing::warn!(
-            "tls.crl holds no list of the authority that issued this node's certificate: whom that authority revokes is let in"
+            "tls.crl has no list of the authority that issued this node's certificate: certificates that it revoked \
+             are admitted"
         );
     }
 }
@@ -426,15 +430,15 @@ pub(crate) fn destroy_keys(data: &Path) -> Result<(), TransportError> {
     Folder::at(&data.join("tls")).destroy_keys()
 }
 
-/// The certificate of `config`'s node for its key, by the authority whose key is in `first`, another node's folder on
-/// this machine: for a program that runs all nodes of a cluster by itself.
+/// Creates the key and certificate of `config`'s node, with the authority whose key is in the folder of `first`,
+/// another node on this machine: for a program that runs all nodes of a cluster.
 pub fn create_beside(config: &Config, first: &Config) -> Result<(), IdentityError> {
     let authority = folder(first).authority()?;
     let (certificate, key) = authority.issue_with_key(&Subject::Node(config.node), now_ms(), lifetime())?;
     take_in_certified(config, authority.certificate_pem(), &certificate, &key)
 }
 
-/// A signing request in PEM for the node's key, which is made if there is none yet. It names the node.
+/// A signing request in PEM for the node's key, with the node's number. The key is created if it does not exist.
 pub fn request(config: &Config) -> Result<String, IdentityError> {
     let folder = folder(config);
     if folder.is_made() {
@@ -446,8 +450,8 @@ pub fn request(config: &Config) -> Result<String, IdentityError> {
     Ok(SigningRequest::pem_of(&SigningRequest::of_node(config.node, &folder.node_key()?)?))
 }
 
-/// Stores the certificate that the cluster issued for the key of [`request`], with that of the cluster's authority:
-/// `answer` holds both in PEM, the node's first.
+/// Stores the certificate that the cluster issued for the key of [`request`], and the authority's certificate: `answer`
+/// contains both in PEM, the node's first.
 pub fn take_in_answer(config: &Config, answer: &str) -> Result<(), IdentityError> {
     let folder = folder(config);
     if folder.is_made() {

@@ -308,7 +308,7 @@ impl Credentials {
                 Unusable::MachineChanged => tracing::error!(
                     key = %key.1,
                     "this is not the machine that was activated: activate the node again with `quorate key activate \
-                     --reactivate`, which uses one re-activation"
+                     --reactivate`, which uses one reactivation"
                 ),
                 // A node that has just started may have an older state than its folder until it has applied the log.
                 Unusable::KeyLost => tracing::warn!(

@@ -1,7 +1,7 @@
-//! A node that got its certificate with a token adds itself to the cluster when it first runs.
+//! A node that joined with a token adds itself to the cluster when it first runs.
 //!
 //! ```text
-//! DATA/joining.toml          where the node asks, and its own peer address; removed once the node is a member
+//! DATA/joining.toml          the members to call, and the node's own peer address; removed when the node is a member
 //! ```
 
 use std::{
@@ -27,11 +27,11 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// Where a node asks to be added, and at which address the others reach it.
+/// The members that a node calls to add itself, and its own address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plan {
-    /// HOST:PORT of the node's peer service; empty: the address from which it calls.
+    /// HOST:PORT of the node's peer service; empty: the address from which the node calls.
     address: String,
     /// The port of the node's peer service.
     port: u16,
@@ -44,7 +44,7 @@ impl Plan {
         data.join("joining.toml")
     }
 
-    /// `None` where the node does not join by itself.
+    /// `None` if the node does not add itself.
     fn read(data: &Path) -> io::Result<Option<Self>> {
         let file = match File::open(Self::path(data)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -62,7 +62,7 @@ impl Plan {
         }
     }
 
-    /// Asks one member after the other, until one adds the node or refuses to.
+    /// Calls one member after the other, until one adds the node or refuses to.
     async fn ask(&self, connector: &Connector) -> Result<(), Status> {
         let mut last = Status::unavailable("no member is known");
         for member in &self.members {
@@ -87,8 +87,8 @@ impl Plan {
     }
 }
 
-/// Keeps where a node joins that got its certificate with a token: `host run` has it added there. `members` are the
-/// peer addresses of the cluster's members, HOST:PORT.
+/// Stores the members that a node calls to add itself when it first runs. `members` are their peer addresses,
+/// HOST:PORT.
 pub fn keep(config: &Config, members: Vec<String>) -> io::Result<()> {
     let listen = config.peers.listen;
     let address = config.peers.members.get(&config.node).cloned();
@@ -102,7 +102,7 @@ pub fn keep(config: &Config, members: Vec<String>) -> io::Result<()> {
     storage::durable::replace_private_file(&Plan::path(&config.data), text.as_bytes())
 }
 
-/// The address, unless it stands for all addresses of the machine.
+/// The address; `None` for an address that means all addresses of the machine.
 fn specific(listen: SocketAddr) -> Option<SocketAddr> {
     (!listen.ip().is_unspecified()).then_some(listen)
 }
@@ -112,8 +112,8 @@ pub(crate) fn is_planned(data: &Path) -> bool {
     Plan::path(data).exists()
 }
 
-/// Has the node added to its cluster where that is planned and not done yet. Ends when the node is a member, or was
-/// refused.
+/// Adds the node to its cluster, if it joined with a token and is not a member yet. Returns when the node is a member
+/// or was refused.
 pub(crate) async fn join(data: PathBuf, replica: Replica, shown: Arc<PresentedIdentity>) {
     let folder = data.clone();
     let plan = match tasks::blocking(HostTask::JoinFile, move || Plan::read(&folder)).await {
@@ -121,7 +121,7 @@ pub(crate) async fn join(data: PathBuf, replica: Replica, shown: Arc<PresentedId
         Ok(Ok(None)) | Err(_) => return,
         Ok(Err(error)) => {
             let file = Plan::path(&data).display().to_string();
-            return tracing::error!(file, %error, "where this node joins cannot be read: add it with `quorate cluster add`");
+            return tracing::error!(file, %error, "cannot read how this node joins: add it with `quorate cluster add`");
         }
     };
     let own = replica.identity().owner;
@@ -131,11 +131,11 @@ pub(crate) async fn join(data: PathBuf, replica: Replica, shown: Arc<PresentedId
         match plan.ask(&connector).await {
             Ok(()) => break,
             Err(refused) if refused.code() == Code::PermissionDenied => {
-                return tracing::error!(why = refused.message(), "the cluster does not let this node add itself");
+                return tracing::error!(why = refused.message(), "the cluster refused to add this node");
             }
             Err(why) if told.as_deref() == Some(why.message()) => {}
             Err(why) => {
-                tracing::warn!(why = why.message(), "this node is no member of its cluster yet: it asks again");
+                tracing::warn!(why = why.message(), "this node is not a member of its cluster yet: it will try again");
                 told = Some(why.message().to_owned());
             }
         }
@@ -145,12 +145,12 @@ pub(crate) async fn join(data: PathBuf, replica: Replica, shown: Arc<PresentedId
     tracing::info!("this node is a member of its cluster");
     let forgotten = tasks::blocking(HostTask::JoinFile, move || Plan::forget(&data)).await.and_then(|done| done);
     if let Err(error) = forgotten {
-        // At the next start the node is a member already.
-        tracing::warn!(%error, "the file that says where this node joins was not removed");
+        // The file has no effect: at the next start the node is a member already.
+        tracing::warn!(%error, "cannot remove the file with the members to call");
     }
 }
 
-/// The error with its causes: that of a channel names none by itself.
+/// The error with its causes, which the error of a channel does not include.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -76,8 +76,8 @@ pub(crate) enum NotRegistered {
         /// The subject that the certificate names.
         found: Subject,
     },
-    /// The node at the address has another key than the one that asked to be added.
-    #[error("at {address} there is another node {node} than the one that asks: its key differs")]
+    /// The node at the address has another key than the caller that wants to be added.
+    #[error("the node {node} at {address} has another key than the calling node")]
     OtherKey {
         /// The number of the node.
         node: u64,
@@ -291,7 +291,7 @@ async fn changed(progress: &mut watch::Receiver<Progress>, index: u64) -> bool {
 }
 
 impl Registrar {
-    /// On the leader, ends the right to add itself of each node that is a member now.
+    /// On the leader, ends the right to add itself for each node that is a member now.
     async fn note_joined(&self, cluster: &ClusterView) -> Result<(), NotRegistered> {
         if cluster.leader != Some(cluster.node) || !self.registers() {
             return Ok(());
@@ -313,7 +313,7 @@ impl Registrar {
     }
 
     /// On the leader, revokes the keys of nodes that are not members: a node that left, and one whose addition
-    /// failed. A node that may still add itself loses its registration only, and keeps that right.
+    /// failed. A node that may still add itself loses only its registration, and keeps that right.
     async fn shut_out_departed(
         &self,
         cluster: &ClusterView,

@@ -142,7 +142,9 @@ impl Node {
         if !node.replica().is_initialised().await {
             // A node that is to join a cluster has no list of members; only a node that forms one has.
             if joining::is_planned(&config.data) {
-                tracing::info!("this node belongs to no cluster yet: it adds itself to the one whose token it used");
+                tracing::info!(
+                    "this node belongs to no cluster yet: it adds itself to the cluster that issued its token"
+                );
             } else if config.peers.members.is_empty() {
                 let place = format!("{}=HOST:PORT", config.node);
                 tracing::info!(
@@ -159,8 +161,8 @@ impl Node {
     }
 
     /// Forms the cluster of `peers.members`, and returns whether this node formed it. A node that belongs to a
-    /// cluster already stays in it, and one that joins one joins it: supervisors start a node with the same arguments
-    /// each time.
+    /// cluster already stays in it, and a node that joined with a token joins its cluster: supervisors start a node
+    /// with the same arguments each time.
     async fn form_cluster(&self, config: &Config) -> Result<bool, BootstrapError> {
         let replica = self.replica();
         if replica.is_initialised().await {
@@ -168,7 +170,7 @@ impl Node {
             return Ok(false);
         }
         if joining::is_planned(&config.data) {
-            tracing::info!("this node joins the cluster whose token it used: --bootstrap changes nothing");
+            tracing::info!("this node joins the cluster that issued its token: --bootstrap has no effect");
             return Ok(false);
         }
         match replica.bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {

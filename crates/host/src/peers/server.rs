@@ -18,8 +18,8 @@ use crate::{
     tasks::{HostTask, NamedCalls},
 };
 
-/// Serves the replica and the node service to other nodes, the one call that a node which joins may make, and the node
-/// service to this process, until it is dropped.
+/// Serves the replica and the node service to other nodes, the joining service to joining nodes, and the node service
+/// to this process, until it is dropped.
 pub(crate) async fn serve(
     (listener, own, admission): (TcpListener, Arc<PresentedIdentity>, Admission),
     in_process: Incoming,
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
         .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .add_service(InterceptedService::new(peer_service, admit_peer))
         .add_service(InterceptedService::new(NodeServer::new(service), introduced))
-        // Without the registry: it decides by itself which node may join.
+        // Not behind the registry: this service checks itself which nodes may join.
         .add_service(JoiningServer::new(joining).max_decoding_message_size(JOIN_MESSAGE_BYTES_MAX))
         .serve_with_incoming(connections);
     let served = join(here, server);
@@ -112,7 +112,7 @@ mod tests {
     fn only_an_admitted_node_may_call_and_only_as_itself() {
         let reader = Subject::Person { name: "Ada".into(), role: Role::Administrator };
         let cases = [
-            (None, 1, None, false, "nobody"),
+            (None, 1, None, false, "a caller without a certificate"),
             (Some(reader), 1, None, false, "an administrator"),
             (Some(Subject::Node(2)), 1, None, true, "a node that claims no number"),
             (Some(Subject::Node(2)), 1, Some("2"), true, "a node as itself"),

@@ -104,7 +104,7 @@ impl Signer {
     }
 }
 
-/// Whether a certificate is to be renewed, by the time by which certificates end.
+/// Whether a certificate is due for renewal, on the clock for expiry.
 pub(crate) fn is_due(state: &State, certificate: &NodeCertificate) -> bool {
     state.expiry_ms().is_some_and(|now_ms| certificate.validity().is_due_at(now_ms))
 }

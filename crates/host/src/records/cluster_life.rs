@@ -1,5 +1,5 @@
 //! What happens to the cluster, as lines of the node's log: elections, members, catalogs, keys, settings, formats and
-//! snapshots. Two observations are compared, so a line says what this node's state shows, whoever caused it.
+//! snapshots. Two observations are compared, so a line says what this node's state shows, whatever caused the change.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -48,9 +48,9 @@ replication::named_tasks! {
         AuthorityKey = "authority key",
         /// Maintains the registry of keys.
         KeyRegistry = "key registry",
-        /// Has a node added to its cluster that got its certificate with a token.
+        /// Adds this node to its cluster after it joined with a token.
         Joining = "joining",
-        /// Reads or removes the file that says where a node joins.
+        /// Reads or removes `joining.toml`.
         JoinFile = "join file",
         /// Follows the publishers' certificates for this node's keys.
         NodeKeys = "node keys",

@@ -37,7 +37,7 @@ pub enum Operation {
         group: String,
         /// The number of activation slots.
         hosts: u32,
-        /// The number of re-activations of each host.
+        /// The number of reactivations of each host.
         reactivations: u32,
         /// The kind of identity that a host must have.
         #[serde(default)]
@@ -61,7 +61,7 @@ pub enum Operation {
         id: String,
         /// The new number of activation slots; unchanged where absent.
         hosts: Option<u32>,
-        /// The new number of re-activations of each host; unchanged where absent.
+        /// The new number of reactivations of each host; unchanged where absent.
         reactivations: Option<u32>,
     },
     /// Frees an activation slot: see [`Publisher::free`].

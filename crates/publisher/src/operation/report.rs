@@ -39,7 +39,7 @@ pub struct KeyReport {
     pub group: String,
     /// The number of activation slots.
     pub hosts: u32,
-    /// The number of re-activations of each host.
+    /// The number of reactivations of each host.
     pub reactivations: u32,
     /// The kind of identity that a host must have.
     #[serde(default)]

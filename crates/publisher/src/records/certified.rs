@@ -24,7 +24,7 @@ type Latest = BTreeMap<CertifiedKey, Validity>;
 #[derive(Debug, Default)]
 pub(super) struct CertifiedKeys(Mutex<Option<Latest>>);
 
-/// What [`CertifiedKeys::note`] is told of one certificate.
+/// One certificate for [`CertifiedKeys::note`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Certified {
     key: CertifiedKey,

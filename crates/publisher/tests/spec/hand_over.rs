@@ -33,7 +33,7 @@ fn r31_a_changed_machine_that_proves_its_earlier_key_keeps_its_slot() {
     let [host] = <[_; 1]>::try_from(world.hosts(&key)).unwrap();
     assert_eq!((host.machine, host.reactivations), (MachineDigest([2; 8]), 1));
     assert_eq!(host.node_key, node_key(2).verifying_key().to_bytes());
-    // A retry of the lost answer uses no re-activation; another change is one too many.
+    // A retry of the lost answer uses no reactivation; another change is one too many.
     assert_eq!(world.activate([changed(2, 1)]).unwrap().answers, answers.answers);
     assert_eq!(world.refusals([changed(3, 2)]), [(1, Reason::ReactivationsUsedUp { limit: 1 })]);
 }

@@ -22,7 +22,7 @@ fn r31_an_extended_key_gives_what_it_refused_before() {
     let extended = run(world.publisher.extend(id, Some(2), None)).unwrap();
     assert_eq!(extended.limits, KeyLimits { hosts: 2, reactivations: 1 });
     world.activate([request(&key, 2, 1)]).unwrap();
-    assert_eq!(world.refusals([request(&key, 1, 3)]).len(), 1, "re-activations were not extended");
+    assert_eq!(world.refusals([request(&key, 1, 3)]).len(), 1, "reactivations were not extended");
     run(world.publisher.extend(id, None, Some(2))).unwrap();
     let world = world.reopened();
     assert_eq!(world.on_record(&key).limits, KeyLimits { hosts: 2, reactivations: 2 });

@@ -10,8 +10,8 @@ Examples:
   quorate client clear-key --state DIR       the machine stays activated; to activate it again, install the key again
   quorate client remove-key --state DIR      the machine is no longer licensed
 
-A setup key is public and does not need to be cleared. A direct key is for one or a few machines: whoever reads it can
-use its remaining activations. Removing it does not free its activation: only the publisher can free it.";
+A setup key is public and does not need to be cleared. A direct key is for one or a few machines: a person who reads it
+can use its remaining activations. Removing it does not free its activation: only the publisher can free it.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoveKey {

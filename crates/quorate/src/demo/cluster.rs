@@ -344,7 +344,7 @@ fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u
     configs.collect()
 }
 
-/// Certifies the nodes: the first one makes an authority for this demo, which certifies the others.
+/// Issues the nodes' certificates: the first node creates an authority, which certifies the others.
 fn certify(configs: &BTreeMap<u64, Config>) -> anyhow::Result<()> {
     let mut first: Option<&Config> = None;
     for config in configs.values() {

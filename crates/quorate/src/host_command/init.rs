@@ -187,7 +187,7 @@ impl Init {
         Config::parse(&text, file, &Overrides::default()).map_err(Failure::usage)
     }
 
-    /// Exchanges the token for a certificate, and a number where none is given. Returns what comes next.
+    /// Exchanges the token for a certificate, and for a number if none is given. Returns the next commands.
     fn join(&mut self, address: &str, config: &mut Config, file: &str, output: &Output) -> Result<String, Failure> {
         let token = self.token.required()?;
         let wanted = self.is_given("node") || self.renew_identity;
@@ -225,7 +225,8 @@ impl Init {
         Ok(format!("{run}within 24 hours: it adds itself to the cluster."))
     }
 
-    /// Makes the authority of a new cluster, unless there is a certificate already. Returns what comes next.
+    /// Creates the authority of a new cluster, unless there is a certificate already. Returns the next commands for the
+    /// user.
     fn begin(&self, config: &Config, file: &str) -> Result<String, Failure> {
         // A folder that exists already keeps its content.
         if !identity::is_made(config) {
@@ -235,7 +236,7 @@ impl Init {
             "Run the node with\n  quorate host run --config {file}\nand, on one node only and only once, with --bootstrap added."
         );
         if config.tls.authority.is_none() {
-            next.push_str("\nEach other node joins with  quorate cluster token");
+            next.push_str("\nEach other node joins with a token, which this command creates:\n  quorate cluster token");
         }
         Ok(next)
     }

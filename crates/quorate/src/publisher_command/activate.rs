@@ -74,7 +74,7 @@ impl Activate {
             file.write(&report.answers, Readers::Umask)?;
         }
         let (lines, mut fields) = self.shown.show(PhoneTextKind::Answers, &report.answers)?;
-        let mut text = table(["Node", "Key", "Certificate", "Re-activations left"]);
+        let mut text = table(["Node", "Key", "Certificate", "Reactivations left"]);
         for node in &report.activated {
             let left = node.reactivations_left.to_string();
             text.add_row([node.node.to_string(), node.key_id.clone(), node.certificate.clone(), left]);

@@ -134,8 +134,9 @@ fn sign(
     let CatalogReport { publisher, fingerprint, serial, blocked, certificate_days, signed } = report;
     if let Some(days) = certificate_days {
         output.remark(format_args!(
-            "warning: node certificates that are issued from now on end after {days} days. Clients of versions that know no such \
-             certificates reject their hosts, and clusters need format 3. Without certificate_days certificates do not end"
+            "warning: node certificates that are issued from now on expire after {days} days. Earlier versions of the \
+             client reject hosts with such certificates, and clusters need format 3. Without certificate_days, \
+             certificates do not expire"
         ));
     }
     if blocked >= BLOCKED_WARNING {

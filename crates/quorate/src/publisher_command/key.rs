@@ -16,7 +16,7 @@ use crate::output::{Failure, Output, table};
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:
-  quorate publisher key issue --dir P --group server-b                 6 hosts, 9 re-activations of each
+  quorate publisher key issue --dir P --group server-b                 6 hosts, 9 reactivations of each
   quorate publisher key issue --dir P --group client --hosts 12 --json
   quorate publisher key issue --dir P --group server-b --identity machine   excludes hosts in containers";
 
@@ -30,7 +30,7 @@ their cluster; every catalog signed after this blocks it (`quorate publisher cat
 const EXTEND_EXAMPLES: &str = "\
 Examples:
   quorate publisher key extend --dir P 0123456789abcdef --hosts 8            8 hosts in total
-  quorate publisher key extend --dir P 0123456789abcdef --reactivations 12   12 re-activations of each host in total";
+  quorate publisher key extend --dir P 0123456789abcdef --reactivations 12   12 reactivations of each host in total";
 
 const FREE_EXAMPLES: &str = "\
 The next catalog that is signed blocks the certificates of the host.
@@ -53,7 +53,7 @@ pub(crate) enum Command {
         /// How many hosts the key activates.
         #[arg(long, default_value_t = HOSTS_DEFAULT)]
         hosts: u32,
-        /// How many re-activations each host has.
+        /// How many reactivations each host has.
         #[arg(long, default_value_t = REACTIVATIONS_DEFAULT)]
         reactivations: u32,
         /// `machine`: activate only hosts that are identified by all hardware factors; a host in a container is
@@ -81,7 +81,7 @@ pub(crate) enum Command {
         /// How many hosts the key activates, in total.
         #[arg(long, required_unless_present = "reactivations")]
         hosts: Option<u32>,
-        /// How many re-activations each host has, in total.
+        /// How many reactivations each host has, in total.
         #[arg(long)]
         reactivations: Option<u32>,
     },
@@ -150,14 +150,14 @@ fn issued(key: &KeyReport, output: &Output) {
             "identity": key.identity,
         }),
         format_args!(
-            "{}\nkey id {}, group {}, for {} hosts and {} re-activations of each",
+            "{}\nkey id {}, group {}, for {} hosts and {} reactivations of each",
             key.key, key.key_id, key.group, key.hosts, key.reactivations,
         ),
     );
 }
 
 fn list(keys: &[KeyReport]) -> comfy_table::Table {
-    let mut text = table(["Key id", "Key", "Group", "Hosts", "Re-activations left", "Issued", ""]);
+    let mut text = table(["Key id", "Key", "Group", "Hosts", "Reactivations left", "Issued", ""]);
     for key in keys {
         let left: Vec<_> = key.activations.iter().map(|host| host.reactivations_left.to_string()).collect();
         text.add_row([
@@ -174,7 +174,7 @@ fn list(keys: &[KeyReport]) -> comfy_table::Table {
 }
 
 fn show(key: &KeyReport) -> String {
-    let mut hosts = table(["Node", "Machine", "Re-activations left", "Latest activation", ""]);
+    let mut hosts = table(["Node", "Machine", "Reactivations left", "Latest activation", ""]);
     let mut add = |host: &HostReport, state: &str| {
         hosts.add_row([
             host.node.to_string(),
@@ -187,7 +187,7 @@ fn show(key: &KeyReport) -> String {
     key.activations.iter().for_each(|host| add(host, "holds a slot"));
     key.former.iter().for_each(|host| add(host, "released"));
     format!(
-        "Key {} ({}), group {}, issued {}{}\n{} of {} hosts, {} re-activations of each\n{hosts}",
+        "Key {} ({}), group {}, issued {}{}\n{} of {} hosts, {} reactivations of each\n{hosts}",
         key.key_id,
         key.key,
         key.group,

@@ -91,7 +91,7 @@ fn r10_r11_r12_the_oracle_and_the_product_agree_over_months() {
     let mut both = Both::new();
     let mut machine: u64 = 1;
     for step in 0..3000_u64 {
-        // Machines that ask repeatedly, machines that ask once, and every product.
+        // Machines with several requests, machines with one request, and every product.
         machine = machine.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (number, product) = ((machine >> 33) % 90, usize::try_from((machine >> 20) % 4).unwrap());
         let index = both.index;

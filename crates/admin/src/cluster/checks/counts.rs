@@ -84,25 +84,32 @@ pub(super) fn new_machines(observation: &ClusterObservation) -> Vec<Problem> {
     problems
 }
 
-/// A large share of the count that missed its renewal: made-up CMIDs ask once and never again; so do machines that are
-/// reinstalled often, and those that no longer reach a node.
+/// A large share of the counted machines did not renew. Causes are made-up CMIDs, which send one request, machines that
+/// are reinstalled often, and machines that do not reach a node any more.
 pub(super) fn unrenewed_machines(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(counts) = &observation.counts else {
-        return vec![Problem::unknown("no leader says which machines renewed", "see the check `leader`")];
+        return vec![Problem::unknown(
+            "the number of machines that did not renew is unknown: there is no leader",
+            "see the check `leader`",
+        )];
     };
     let problems = counts.applications.iter().filter_map(|of| {
         let Some(unrenewed) = of.unrenewed else {
             return Some(Problem::unknown(
-                format!("how many machines of {} missed their renewal is not known: the node that was asked does not say", of.application),
-                "upgrade it",
+                format!(
+                    "the number of machines of {} that did not renew is unknown: the contacted node does not report it",
+                    of.application
+                ),
+                "upgrade that node",
             ));
         };
         let percent = u64::from(unrenewed) * 100 / u64::from(of.count.max(1));
         (unrenewed > UNRENEWED_MIN && percent >= UNRENEWED_PERCENT_MIN.into()).then(|| {
             Problem::warning(
                 format!("{unrenewed} of {} machines of {} have not renewed: {percent} %", of.count, of.application),
-                "find out which they are: quorate events names the machines that ask, quorate explain CMID says when one asked last; made-up \
-                 CMIDs: see the check `new-machines`; genuine machines: quorate client discover on one of them",
+                "find out which machines these are: quorate events shows the machines that send requests, quorate \
+                 explain CMID shows the last request of one; for made-up CMIDs see the check `new-machines`; on a \
+                 genuine machine run quorate client discover",
             )
         })
     });

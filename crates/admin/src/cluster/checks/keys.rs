@@ -67,11 +67,11 @@ pub(super) fn keys(observation: &ClusterObservation) -> Vec<Problem> {
     problems
 }
 
-/// Certificates of nodes that a publisher gave an end.
+/// Host certificates with a limited lifetime that are due for renewal or have expired.
 pub(super) fn host_certificates(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(keys) = &observation.keys else {
         return vec![Problem::unknown(
-            "whether a host certificate ends is not known: no leader says so",
+            "the expiry of host certificates is unknown: there is no leader",
             "see the check `leader`",
         )];
     };
@@ -83,18 +83,18 @@ pub(super) fn host_certificates(observation: &ClusterObservation) -> Vec<Problem
     let now_ms = observation.status.cluster_time_ms;
     let ending: Vec<_> = ending.collect();
     if now_ms == 0 && !ending.is_empty() {
-        let text = "whether a host certificate has ended is not known: without a leader there is no cluster time";
+        let text = "whether a host certificate has expired is unknown: without a leader there is no cluster time";
         return vec![Problem::unknown(text, "see the check `leader`")];
     }
     let due = ending.into_iter().filter(|(_, _, due_ms)| *due_ms <= now_ms);
     let problems = due.map(|(key, (node, ends_ms), _)| {
-        let remedy = "quorate key activate --renew --publisher HOST:PORT, or --renew --offline FILE: it spends no re-activation until 30 days \
-                      after the end";
+        let remedy = "quorate key activate --renew --publisher HOST:PORT, or --renew --offline FILE: it spends no \
+                      reactivation until 30 days after the expiry";
         let (id, date) = (&key.key_id, time_text::second(ends_ms));
         if ends_ms <= now_ms {
-            Problem::failure(format!("the certificate of node {node} for key {id} ended {date}"), remedy)
+            Problem::failure(format!("the host certificate of node {node} for key {id} expired {date}"), remedy)
         } else {
-            Problem::warning(format!("the certificate of node {node} for key {id} ends {date}"), remedy)
+            Problem::warning(format!("the host certificate of node {node} for key {id} expires {date}"), remedy)
         }
     });
     problems.collect()

@@ -136,7 +136,7 @@ fn revocation_list(machine: &MachineReport, now_ms: u64) -> Option<Problem> {
     let ended_ms = machine.revocation_list_ends_ms.filter(|ends_ms| *ends_ms < now_ms)?;
     let (node, ended) = (machine.node, time_text::second(ended_ms));
     Some(Problem::warning(
-        format!("the revocation list of node {node} ended {ended}: what was revoked since is let in"),
-        "put the authority's present list into the file tls.crl; what the old one holds is refused until then",
+        format!("the revocation list of node {node} expired {ended}: certificates revoked since then are admitted"),
+        "write the authority's current list to the file in tls.crl; the certificates in the old list stay refused",
     ))
 }

@@ -2,14 +2,14 @@
 
 use crate::{cluster::observation::ClusterObservation, finding::Problem};
 
-/// The problem of a check for nodes that answered and did not report `what`: versions before do not, and a default value
-/// is no finding.
+/// The problem of a check for nodes that answered without reporting `what`, as earlier versions do: a default value
+/// must not count as a finding.
 pub(super) fn not_reported(nodes: impl Iterator<Item = u64>, what: &str) -> Option<Problem> {
     let nodes: Vec<_> = nodes.map(|node| node.to_string()).collect();
     (!nodes.is_empty()).then(|| {
         Problem::unknown(
-            format!("the {what} of node {} is not known: it does not report it", nodes.join(", ")),
-            "upgrade the node; if its version is the others', its log says what it could not read",
+            format!("the {what} of node {} is unknown: it does not report it", nodes.join(", ")),
+            "upgrade the node; if it has the same version as the others, see its log for what it could not read",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! `quorate cluster certify`: a certificate for a node that sent its signing request as a file.
+//! `quorate cluster certify`: issues a certificate for a node's signing request in a file.
 
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -17,11 +17,11 @@ use crate::{
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate cluster certify node4.csr --out node4.pem        what `quorate host init --request node4.csr` wrote
+  quorate cluster certify node4.csr --out node4.pem        the file that `quorate host init --request` wrote
   quorate host init --config node4.toml --certificate node4.pem      then, on the new node
-  quorate cluster add 4=10.0.0.4:1689                      and last, when `quorate host run` runs there
+  quorate cluster add 4=10.0.0.4:1689                      last, when `quorate host run` runs there
 
-The certificate lets nobody in before the node is added. Neither file holds a secret.";
+The certificate gives no access before the node is added. Neither file contains a secret.";
 
 /// Arguments of `cluster certify`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Certify {
     /// The node's signing request.
     #[arg(value_name = "FILE")]
     request: PathBuf,
-    /// The file to write with the certificate and that of the authority; without it, they are printed.
+    /// The file to write, with the node's certificate and the authority's; without it, they are printed.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -59,8 +59,9 @@ impl Certify {
         output.result(
             &json!({ "node": reply.node, "members": members, "file": out.to_string() }),
             format_args!(
-                "{out} is the certificate of node {0}. Take it there, and\n  quorate host init --config FILE --certificate {out}\nThen \
-                 run the node, and let it in with\n  quorate cluster add {0}=HOST:PORT",
+                "{out} is the certificate of node {0}. Copy it to that node, and run there\n  quorate host init \
+                 --config FILE --certificate {out}\nThen start the node, and add it with\n  \
+                 quorate cluster add {0}=HOST:PORT",
                 reply.node
             ),
         );
@@ -68,9 +69,9 @@ impl Certify {
     }
 }
 
-/// The node's certificate and the authority's in PEM, and for the reader what they are.
+/// The node's certificate and the authority's in PEM, with a heading and the members as text.
 fn answer(reply: &CertifyNodeReply) -> String {
-    let mut text = format!("Certificate of node {}, and of the cluster's authority.\n", reply.node);
+    let mut text = format!("Certificates of node {} and of the cluster's authority.\n", reply.node);
     for member in &reply.members {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "Member: node {} at {}", member.node, member.address);

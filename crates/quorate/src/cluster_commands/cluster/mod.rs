@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// Issue a token with which one node joins or one person logs in, once, before it expires.
     #[command(after_help = token::EXAMPLES)]
     Token(token::Token),
-    /// Certify a node that does not reach port 1690: its signing request comes as a file, and the answer goes as one.
+    /// Issue a certificate for a node that cannot reach port 1690, from its signing request in a file.
     #[command(after_help = certify::EXAMPLES)]
     Certify(certify::Certify),
     /// Revoke the keys of a node or a person; its open connections end too.

@@ -51,10 +51,10 @@ pub(crate) struct Activate {
     /// Activate with this key only (its id).
     #[arg(long, value_name = "KEY_ID", default_value = "", hide_default_value = true)]
     key: String,
-    /// Activate this node only, also when it is activated already: that spends a re-activation.
+    /// Activate this node only, also when it is activated already: that spends a reactivation.
     #[arg(long, value_name = "NODE", default_value_t = 0, hide_default_value = true)]
     node: u64,
-    /// Spend re-activations for nodes whose machine changed. --node NODE implies this.
+    /// Spend reactivations for nodes whose machine changed. --node NODE implies this.
     #[arg(long, conflicts_with = "answer")]
     reactivate: bool,
     /// Only renew host certificates that expire (the publisher's catalog has certificate_days), from the last third of

@@ -111,7 +111,7 @@ pub(super) async fn online(
     Ok(())
 }
 
-/// Says that no certificate is to be renewed.
+/// Prints that no certificate is due for renewal.
 fn nothing_due(output: &Output) {
     output.result(&json!({ "nodes": [] }), "No certificate is due for renewal.");
 }
@@ -155,7 +155,7 @@ pub(super) async fn write_request(
     Ok(())
 }
 
-/// Refuses to spend re-activations unless `may_spend`, and says how many are left: each host has a limited number.
+/// Refuses to spend reactivations unless `may_spend`, and says how many are left: each host has a limited number.
 fn warn_of_reactivations(asked: &RequestActivationReply, may_spend: bool) -> Result<(), Failure> {
     if may_spend || asked.reactivations.is_empty() {
         return Ok(());
@@ -166,7 +166,7 @@ fn warn_of_reactivations(asked: &RequestActivationReply, may_spend: bool) -> Res
         .map(|one| format!("\n  node {} with key {}: {} left at its last activation", one.node, one.key_id, one.left));
     let each: String = each.collect();
     let why = anyhow::anyhow!(
-        "this activation would spend a re-activation for each host whose machine changed:{each}\n\
+        "this activation would spend a reactivation for each host whose machine changed:{each}\n\
          To spend them, repeat the command with --reactivate"
     );
     let spent =
@@ -251,7 +251,7 @@ fn place_json(place: &NodeAndKey) -> Value {
 
 /// What the cluster installed from an answer, as text.
 pub(super) fn installed_text(installed: &InstallActivationReply) -> String {
-    let mut rows = table(["node", "key id", "", "re-activations left"]);
+    let mut rows = table(["node", "key id", "", "reactivations left"]);
     for activated in &installed.activated {
         let (node, left) = (activated.node.to_string(), activated.reactivations_left.to_string());
         rows.add_row([node, activated.key_id.clone(), "activated".into(), left]);

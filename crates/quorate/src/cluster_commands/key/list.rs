@@ -36,7 +36,7 @@ fn key_json(key: &InstalledKey) -> Value {
             "state": activation_state(activation).text(),
             "reactivations_left": activation.reactivations_left,
             "issued_ms": (activation.issued_ms != 0).then_some(activation.issued_ms),
-            // Null where the certificate does not end.
+            // Null if the certificate does not expire.
             "certificate_ends_ms": activation.certificate_ends_ms,
         })
     };
@@ -58,7 +58,7 @@ fn to_text(reply: &ListKeysReply) -> String {
     if reply.keys.is_empty() {
         return "No host key is installed. Install one with `quorate key install KEY`.".into();
     }
-    let mut rows = table(["key id", "publisher", "group", "hosts", "node", "state", "re-activations left", "ends"]);
+    let mut rows = table(["key id", "publisher", "group", "hosts", "node", "state", "reactivations left", "expires"]);
     for key in &reply.keys {
         let hosts = key.standing.map(|standing| format!("{} of {}", standing.hosts_used, standing.hosts_limit));
         for (index, activation) in key.activations.iter().enumerate() {
