@@ -149,6 +149,8 @@ pub(crate) struct Association {
     stop_at: Option<Duration>,
     /// The candidate that the association is with, or tries.
     candidate: usize,
+    /// Requests that were answered; also after the association is over.
+    answered: u64,
 }
 
 #[derive(Debug)]
@@ -207,8 +209,7 @@ impl Association {
 
     /// Requests that were answered, by a response or a fault.
     pub(crate) fn answered(&self) -> u64 {
-        let Phase::Open(open) = &self.phase else { return 0 };
-        open.answered
+        self.answered
     }
 
     /// Bytes that the machine itself holds.
@@ -300,7 +301,9 @@ impl Association {
         let Phase::Open(open) = &mut self.phase else { return Action::Nothing.into() };
         match event {
             Event::Received(side, bytes) => {
-                if open.received(side, bytes, now).is_err() {
+                let received = open.received(side, bytes, now);
+                self.answered = open.answered;
+                if received.is_err() {
                     let failed = (side == Side::Upstream).then_some((self.candidate, Failure::Protocol));
                     return Step { action: self.over(Ending::Malformed(side)), failed };
                 }

@@ -170,8 +170,9 @@ fn a_stopping_node_closes_idle_associations_at_once_and_others_after_their_calls
         assert_eq!(association.take(Event::Stopping, S).action, Action::Nothing);
         association
     };
-    let answered = with_call().take(Event::Received(Side::Upstream, &response(2)), S * 2);
-    assert_eq!(answered.action, Action::Close(Ending::Stopped));
+    let mut answered = with_call();
+    let step = answered.take(Event::Received(Side::Upstream, &response(2)), S * 2);
+    assert_eq!((step.action, answered.answered()), (Action::Close(Ending::Stopped), 1));
     let mut late = with_call();
     assert_eq!(late.deadline(), Some(S + STOP_TIMEOUT));
     assert_eq!(late.take(Event::Time, S + STOP_TIMEOUT).action, Action::Close(Ending::Stopped));

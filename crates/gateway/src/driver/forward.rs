@@ -381,7 +381,7 @@ impl Forwarding {
     /// Tells of answered requests, and hands to mirrors what is theirs.
     fn after_bytes(&mut self) {
         self.note_calls();
-        let answered = self.machine.answered().max(self.told);
+        let answered = self.machine.answered();
         if answered > self.told {
             if let Some(id) = self.candidates.get(self.candidate) {
                 self.inner.state().last_request = Some(self.inner.now());
