@@ -168,6 +168,7 @@ impl Association {
             timeouts,
             stop_at: None,
             candidate: 0,
+            answered: 0,
         };
         let action = if candidates == 0 { association.over(Ending::NoUpstream) } else { Action::Connect(0) };
         (association, action.into())
