@@ -279,7 +279,7 @@ fn a_host_certificate_is_reported_from_the_day_on_which_it_can_be_renewed() {
 #[test]
 fn every_planted_fault_is_found_with_its_remedy() {
     type Fault = (&'static str, Verdict, fn(&mut ClusterObservation), &'static str);
-    let faults: [Fault; 37] = [
+    let faults: [Fault; 38] = [
         ("leader", Verdict::Failure, lose_the_leader, "start the nodes"),
         ("nodes", Verdict::Failure, |seen| silence(seen, 2), "cluster remove 3 --dead"),
         ("nodes", Verdict::Warning, |seen| seen.status.nodes[2].state = NodeState::Draining.into(), "maintenance"),
