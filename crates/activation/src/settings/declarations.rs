@@ -263,6 +263,12 @@ impl Setting {
         self.log_name()
     }
 
+    /// Whether the setting is one of the gateway's.
+    #[must_use]
+    pub fn is_of_gateway(self) -> bool {
+        self.log_name().starts_with("gateway.")
+    }
+
     /// Whether each node has its own value.
     #[must_use]
     pub fn is_of_node(self) -> bool {

@@ -329,7 +329,11 @@ fn encoded_settings(
     value: impl Fn(Setting) -> Option<String>,
     default: impl Fn(Setting) -> Option<String>,
 ) -> Vec<proto::SettingValue> {
-    let is_encoded = |setting: Setting, value: &String| format.is_strict() || Some(value) != default(setting).as_ref();
+    // Format 3 began with all settings. Those that it got later are absent while they have their default value, which
+    // never changes, so that the state hash of earlier entries stays the same.
+    let is_encoded = |setting: Setting, value: &String| {
+        (format.is_strict() && !setting.is_of_gateway()) || Some(value) != default(setting).as_ref()
+    };
     let all = Setting::ALL.into_iter();
     all.filter_map(|setting| {
         let value = value(setting).filter(|value| is_encoded(setting, value))?;

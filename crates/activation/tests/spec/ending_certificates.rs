@@ -168,7 +168,7 @@ fn formats_before_3_refuse_certificates_that_end_as_versions_before_do_and_lose_
     let signed = cluster.publisher.answer(vec![(1, certificate)]).encode();
     let refused = cluster.apply(&Command::InstallActivation { signed: signed.into() });
     let Applied::Refused(CommandRefusal::Answers(why)) = refused else { panic!("{refused:?}") };
-    assert_eq!(why.to_string(), "the file is damaged, or is not what it should be: certificate");
+    assert_eq!(why.to_string(), "the file is damaged or is not an activation file: certificate");
 
     let mut cluster = self::cluster();
     assert_eq!(cluster.apply(&Command::SetFormat { format: Format::AUDITED }), Applied::Done);

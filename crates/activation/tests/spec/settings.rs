@@ -62,7 +62,6 @@ fn r36_a_value_out_of_range_is_refused_with_what_is_expected_and_nothing_changes
     let mut cluster = Cluster::activated();
     let before = cluster.state.hash();
     let many = (0..17).map(|number| format!("d{number}.test")).collect::<Vec<_>>().join(",");
-    let too_many_upstreams = (0..25).map(|number| format!("h{number}.test")).collect::<Vec<_>>().join(",");
     let cases = [
         (Setting::ActivationInterval, "14"),
         (Setting::RenewalInterval, "43201"),
@@ -72,21 +71,6 @@ fn r36_a_value_out_of_range_is_refused_with_what_is_expected_and_nothing_changes
         (Setting::DnsDomains, "example.test:1"),
         (Setting::DnsDomains, "example.test:1:70000"),
         (Setting::DnsDomains, "a.test,A.test."),
-        (Setting::GatewayUpstreams, "a.test:0"),
-        (Setting::GatewayUpstreams, "a.test:70000"),
-        (Setting::GatewayUpstreams, "a..test"),
-        (Setting::GatewayUpstreams, "[a.test]:1688"),
-        (Setting::GatewayUpstreams, "a.test?group=A"),
-        (Setting::GatewayUpstreams, "a.test?rank=1"),
-        (Setting::GatewayUpstreams, "a.test,A.test:1688"),
-        (Setting::GatewayUpstreams, too_many_upstreams.as_str()),
-        (Setting::GatewayGroups, "sites?interface=7"),
-        (Setting::GatewayGroups, "sites?network=10.0.0.0/33"),
-        (Setting::GatewayGroups, "sites,sites"),
-        (Setting::GatewayMirror, "default,default"),
-        (Setting::GatewayPrefer, "default"),
-        (Setting::GatewayPrefer, "default=a.test,default=b.test"),
-        (Setting::GatewayForward, "none"),
         (Setting::DnsDomains, many.as_str()),
         (Setting::DnsTtl, "0"),
         (Setting::DnsWithdrawDead, "59"),
@@ -154,6 +138,32 @@ fn r26_the_publish_list_has_a_rank_for_each_domain_or_none() {
     assert_eq!(settings.get(Setting::DnsDomains).as_deref(), Some("example.test:10:60,other.test"));
     settings.set(Setting::DnsDomains, "").unwrap();
     assert_eq!(settings.dns_domains, []);
+}
+
+#[test]
+fn g11_what_is_no_upstream_no_group_and_no_choice_is_refused() {
+    let too_many_upstreams = (0..25).map(|number| format!("h{number}.test")).collect::<Vec<_>>().join(",");
+    let cases = [
+        (Setting::GatewayUpstreams, "a.test:0"),
+        (Setting::GatewayUpstreams, "a.test:70000"),
+        (Setting::GatewayUpstreams, "a..test"),
+        (Setting::GatewayUpstreams, "[a.test]:1688"),
+        (Setting::GatewayUpstreams, "a.test?group=A"),
+        (Setting::GatewayUpstreams, "a.test?rank=1"),
+        (Setting::GatewayUpstreams, "a.test,A.test:1688"),
+        (Setting::GatewayUpstreams, too_many_upstreams.as_str()),
+        (Setting::GatewayGroups, "sites?interface=7"),
+        (Setting::GatewayGroups, "sites?network=10.0.0.0/33"),
+        (Setting::GatewayGroups, "sites,sites"),
+        (Setting::GatewayMirror, "default,default"),
+        (Setting::GatewayPrefer, "default"),
+        (Setting::GatewayPrefer, "default=a.test,default=b.test"),
+        (Setting::GatewayForward, "none"),
+    ];
+    for (setting, value) in cases {
+        let refused = Settings::default().set(setting, value);
+        assert_eq!(refused, Err(SettingError::Value { setting }), "{value}");
+    }
 }
 
 #[test]

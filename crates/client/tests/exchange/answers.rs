@@ -90,17 +90,17 @@ async fn a_refusal_for_the_group_names_the_group_needed_and_those_held_and_is_be
         (
             not_covered,
             encoded(Some("server-c"), &["server-b"]),
-            Some("needs a key of group server-c or higher; the host holds server-b"),
+            Some("needs a host key of group server-c or higher; the host has keys of server-b"),
         ),
         (
             not_covered,
             encoded(Some("server-c"), &["client", "suite"]),
-            Some("needs a key of group server-c or higher; the host holds client, suite"),
+            Some("needs a host key of group server-c or higher; the host has keys of client, suite"),
         ),
         (
             not_covered,
             encoded(None, &["server-b"]),
-            Some("the host's catalog does not list this product; the host holds server-b"),
+            Some("the host's catalog does not list this product; the host has keys of server-b"),
         ),
         (not_covered, Vec::new(), None),
         (not_covered, vec![0xff; 40], None),

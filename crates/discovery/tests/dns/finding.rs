@@ -82,7 +82,7 @@ async fn r17_the_search_continues_past_a_domain_whose_targets_have_no_address_an
     let said: Vec<_> = search.asked.iter().map(|asked| format!("{} {}", asked.name, asked.answer)).collect();
     let expected = [
         "_vlmcs._tcp.empty.example.test. no record",
-        "_vlmcs._tcp.stale.example.test. DNS has no address of nowhere.example.test.",
+        "_vlmcs._tcp.stale.example.test. DNS has no address record of nowhere.example.test.",
         "_vlmcs._tcp.example.test. 3 hosts",
     ];
     assert_eq!(said, expected);

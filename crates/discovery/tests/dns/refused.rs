@@ -65,7 +65,7 @@ async fn a_zone_whose_soa_names_no_primary_or_a_dead_one_is_told_apart_from_no_z
     // MNAME, further records, the text of the error, its code.
     let table = [
         (".", "", "names no primary", 0x8007_2584),
-        ("gone", "", "gone.example.test. (named by the SOA of example.test.) was not found", 0x8007_251D),
+        ("gone", "", "cannot resolve the primary gone.example.test. (named by the SOA of example.test.)", 0x8007_251D),
         (
             "dead",
             "dead A 127.0.0.9\n",

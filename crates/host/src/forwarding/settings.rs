@@ -73,7 +73,7 @@ pub(super) fn of_cluster<'a>(
 /// # Errors
 /// [`Unusable`]: with these changes the gateway could not be used, or one of them is the leader's to make.
 pub(crate) fn check_changes(state: &State, changes: &[SettingChange]) -> Result<(), Unusable> {
-    if !changes.iter().any(|change| change.setting().log_name().starts_with("gateway.")) {
+    if !changes.iter().any(|change| change.setting().is_of_gateway()) {
         return Ok(());
     }
     if changes.iter().any(|change| change.setting() == Setting::GatewayChoice) {

@@ -126,8 +126,8 @@ fn a_file_with_a_refusal_spends_nothing_and_its_error_names_every_refused_node()
     let error = world.activate(requests()).unwrap_err().to_string();
     assert_eq!(
         error,
-        "nothing was activated: node 3: 0xC004C008 the key is good for 2 hosts, and all are activated; \
-         node 4: 0xC004C008 the key is good for 2 hosts, and all are activated"
+        "no host was activated: node 3: 0xC004C008 the limit of 2 hosts of this key is reached; \
+         node 4: 0xC004C008 the limit of 2 hosts of this key is reached"
     );
     assert_eq!(world.on_record(&key), before);
     world.activate(requests().take(2)).unwrap();
