@@ -34,7 +34,7 @@ async fn r38_a_drain_is_refused_where_it_would_cost_the_majority_and_the_node_st
     world.cluster.kill(3).await;
     let refused = world.cluster.admin(1, &words!["host", "drain"]).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    assert!(refused.stderr.contains("1 of 3 voters are left, and 2 are needed"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("1 of 3 voters are left, and a majority needs 2"), "{}", refused.stderr);
     eventually("the node is ready, as before", async || {
         world.cluster.standing(1).await?.members.get(&1)?.ready.then_some(())
     })
