@@ -102,7 +102,7 @@ mod settings;
 
 pub use address::{HostPort, MalformedAddress, UpstreamAddress};
 pub use association::{
-    Ending, Side,
+    ending::{Ending, Side},
     first_bind::{FirstBind, FirstBytes},
 };
 pub use choice::{

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use dcerpc::relay::{BindAck, FragmentTooShort, Header, Kind, Part, Pdus};
 
-use super::{Ending, Side, calls::Calls};
+use super::{
+    calls::Calls,
+    ending::{Ending, Side},
+};
 use crate::{mirror::tap::Tap, settings::Timeouts};
 
 #[derive(Debug, Default)]

@@ -16,7 +16,11 @@ use tokio::{
 use transport::{Activity, Call};
 
 use crate::{
-    association::{Action, Association, Ending, Event, Side, Step, first_bind::FirstBind},
+    association::{
+        Action, Association, Event, Step,
+        ending::{Ending, Side},
+        first_bind::FirstBind,
+    },
     driver::{
         inner::Inner,
         issued::GroupPart,

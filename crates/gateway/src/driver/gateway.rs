@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     address::HostPort,
-    association::{Ending, first_bind::FirstBind},
+    association::{ending::Ending, first_bind::FirstBind},
     choice::{health::State, target::Target},
     driver::{
         environment::Environment,

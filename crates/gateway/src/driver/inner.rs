@@ -15,7 +15,7 @@ use crate::{
     driver::{
         environment::Environment,
         issued::Issued,
-        mirroring::MirrorJob,
+        mirror_job::MirrorJob,
         observer::UpstreamId,
         state::GatewayState,
         upstreams::{Counters, UpstreamState},

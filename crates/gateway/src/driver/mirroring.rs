@@ -16,31 +16,15 @@ use crate::{
     driver::{
         inner::Inner,
         link::{Link, Read},
+        mirror_job::{MirrorBind, MirrorJob},
         observer::{MirrorOutcome, UpstreamId},
     },
     limits::{MIRROR_ANSWER_TIMEOUT, MIRROR_LINGER, MIRROR_QUEUE_MAX, READ_BYTES},
     mirror::{
-        budget::Grant,
         session::{MirrorEnd, MirrorSession},
         tap::Item,
     },
 };
-
-/// The bind of an association, for its mirrors.
-#[derive(Debug)]
-struct MirrorBind {
-    octets: Vec<u8>,
-    ack: BindAck,
-    _grant: Grant,
-}
-
-/// An association with a mirror that is to be opened.
-#[derive(Debug)]
-pub(super) struct MirrorJob {
-    mirror: UpstreamId,
-    bind: Arc<MirrorBind>,
-    items: mpsc::Receiver<Item>,
-}
 
 /// The client's side: where the requests of one association go.
 pub(super) struct Mirrors {

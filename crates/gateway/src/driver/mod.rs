@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 mod inner;
 mod issued;
 mod link;
+mod mirror_job;
 mod mirroring;
 pub(crate) mod names;
 pub(crate) mod observer;

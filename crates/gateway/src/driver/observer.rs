@@ -8,8 +8,8 @@ use std::{
 use uuid::Uuid;
 
 use crate::{
-    address::HostPort, association::Ending, choice::health::State, failure::Failure, mirror::session::MirrorEnd,
-    settings::GroupName,
+    address::HostPort, association::ending::Ending, choice::health::State, failure::Failure,
+    mirror::session::MirrorEnd, settings::GroupName,
 };
 
 /// An upstream host in a group.
