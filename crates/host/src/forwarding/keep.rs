@@ -12,7 +12,7 @@ use activation::{
     settings::{Scope, Setting, SettingChange},
     state::Command,
 };
-use api::node::v1::GatewayReportRequest;
+use api::{admin::v1::GatewayNode, node::v1::GatewayReportRequest};
 use futures::future::join_all;
 use gateway::{Chooser, GroupName, GroupView, HostPort, Report, State};
 use tokio::time::{Instant, sleep, timeout};
@@ -49,6 +49,12 @@ pub(crate) async fn keep(forwarding: Arc<Forwarding>, nodes: NodeClient) {
         forwarding.gateway.set_prober(cluster.leader.is_none_or(|leader| leader == cluster.node));
         if !forwarding.is_on() || cluster.leader != Some(cluster.node) {
             leading = None;
+            // The leader alone probes what is healthy: a failure that it reports makes this node probe, too.
+            if let Some(leader) = cluster.leader.filter(|_| forwarding.is_on())
+                && let Ok(report) = nodes.ask(leader, GatewayReportRequest {}, LOOK_TIMEOUT).await
+            {
+                let _states = forwarding.heard(report);
+            }
         } else {
             let leading =
                 leading.get_or_insert_with(|| Leading { choosers: BTreeMap::new(), reports: BTreeMap::new() });
@@ -123,15 +129,7 @@ impl Leading {
         self.reports.insert(cluster.node, (now, forwarding.gateway.report()));
         for (node, reply) in replies {
             let Ok(reply) = reply else { continue };
-            let mut states = States::new();
-            for upstream in reply.upstreams {
-                let (group, address, state) = (&upstream.group, &upstream.address, upstream.state());
-                let (Ok(group), Some(address)) = (group.parse(), endpoint(address)) else { continue };
-                states.entry(group).or_default().insert(address, state_in(state));
-            }
-            for (group, states) in &states {
-                forwarding.gateway.heard(group, states);
-            }
+            let states = forwarding.heard(reply);
             self.reports.insert(node, (now, states));
         }
     }
@@ -167,6 +165,20 @@ impl Leading {
 }
 
 impl Forwarding {
+    /// Takes another node's report: what fails there is probed from here, too. Returns the states in it.
+    fn heard(&self, report: GatewayNode) -> States {
+        let mut states = States::new();
+        for upstream in report.upstreams {
+            let (group, address, state) = (&upstream.group, &upstream.address, upstream.state());
+            let (Ok(group), Some(address)) = (group.parse(), endpoint(address)) else { continue };
+            states.entry(group).or_default().insert(address, state_in(state));
+        }
+        for (group, states) in &states {
+            self.gateway.heard(group, states);
+        }
+        states
+    }
+
     async fn propose(&self, choice: &BTreeMap<GroupName, HostPort>) -> Result<(), String> {
         let text: Vec<_> = choice.iter().map(|(group, address)| format!("{group}={address}")).collect();
         let change = SettingChange::parse(Scope::Cluster, Setting::GatewayChoice, &text.join(","));

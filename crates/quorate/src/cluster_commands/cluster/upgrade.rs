@@ -76,7 +76,7 @@ impl Upgrade {
         let upgraded = self.all(look, output)?;
         let numbers = upgraded.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let text = match upgraded.as_slice() {
-            [] => "Every node runs what is installed on it.".to_owned(),
+            [] => "Every node runs its installed build.".to_owned(),
             _ => format!("Restarted, in this order: {numbers}. Every node runs its installed build."),
         };
         output.result(&json!({ "upgraded": upgraded }), text);
@@ -219,7 +219,7 @@ impl Look {
         }
         let next = match (obstacle, self.order().as_slice()) {
             (Some(why), _) => format!("No node can be restarted now: {why}"),
-            (None, []) => "Every node runs what is installed on it.".to_owned(),
+            (None, []) => "Every node runs its installed build.".to_owned(),
             (None, _) => "Restart the nodes with\n  quorate cluster upgrade --run".to_owned(),
         };
         format!("{rows}\n{next}")
