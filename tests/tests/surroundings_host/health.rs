@@ -45,7 +45,7 @@ async fn a_rollout_goes_on_before_the_node_is_activated_and_before_there_is_a_le
 #[tokio::test]
 async fn a_purpose_that_this_version_does_not_know_passes_no_probe() {
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
-    for query in ["?for=gateway", "?for=", "?for=hosts", "?fro=host", "?for=service&for=x"] {
+    for query in ["?for=gateways", "?for=", "?for=hosts", "?fro=host", "?for=service&for=x"] {
         let (status, report) = readyz(&cluster, query).await;
         assert_eq!(status, 400, "{query}: {report}");
         assert!(report["error"].as_str().unwrap().contains("unknown"), "{query}: {report}");
