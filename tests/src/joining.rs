@@ -8,7 +8,7 @@ use crate::Cluster;
 /// node keeps its addresses.
 pub async fn join(cluster: &Cluster, via: u64, node: u64) {
     let made = cluster.administrate(via, &words!["cluster", "token"]).await;
-    let token = made["token"].as_str().expect("there is a token").to_owned();
+    let token = made.get("token").and_then(serde_json::Value::as_str).expect("there is a token").to_owned();
     let address = cluster.node(via).admin.to_string();
     let (config, data) = (&cluster.node(node).config, &cluster.node(node).data);
     fs::remove_dir_all(data.join("tls")).expect("the node has a certificate");

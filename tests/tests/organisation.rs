@@ -28,7 +28,7 @@ async fn an_organisations_authority_takes_the_place_of_the_clusters_own() {
 
     // Another authority is trusted as soon as it is in the files.
     let successor = Authority::create(now_ms()).unwrap();
-    let subject = Subject::person("Ada", transport::Role::Reader).unwrap();
+    let subject = Subject::person("Ada", Role::Reader).unwrap();
     let (certificate, key) = successor.issue_with_key(&subject, now_ms(), DAY).unwrap();
     let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), successor.certificate_pem().as_bytes());
     let connector = connector(Arc::new(PresentedIdentity::new(identity.unwrap())), TIMEOUT);
@@ -130,7 +130,7 @@ async fn whom_the_organisation_revokes_is_refused_on_open_connections_too() {
     let mut admin = AdminClient::new(ada.channel().await.unwrap());
     let filter = Some(EventsFilter::default());
     let mut stream = admin.events(EventsRequest { filter, follow: true }).await.unwrap().into_inner();
-    write(&revocation_list(&organisation, &[ada.serial.clone()], 2200));
+    write(&revocation_list(&organisation, std::slice::from_ref(&ada.serial), 2200));
     cluster.process(1).hang_up();
     let ended = timeout(TIMEOUT, async { while let Ok(Some(_)) = stream.message().await {} }).await;
     assert!(ended.is_ok(), "the open stream ends");

@@ -12,7 +12,8 @@ const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 async fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
     for arguments in [&["version"][..], &["version", "--json"], &["completion", "bash"]] {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let ended = Command::new(QUORATE).args(arguments).stdout(full).stderr(Stdio::piped()).output().await.unwrap();
+        let command = Command::new(QUORATE).args(arguments).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let ended = command.wait_with_output().await.unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(

@@ -53,7 +53,7 @@ impl RevocationLists {
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let lists = match bytes.starts_with(b"-----") || !bytes.first().is_some_and(|first| *first == DER_SEQUENCE) {
+        let lists = match bytes.starts_with(b"-----") || bytes.first().is_none_or(|first| *first != DER_SEQUENCE) {
             true => CertificateRevocationListDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().ok()?,
             false => vec![CertificateRevocationListDer::from(bytes.to_vec())],
         };

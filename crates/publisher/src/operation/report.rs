@@ -100,7 +100,7 @@ pub struct CatalogReport {
     /// The number of keys and certificates that it blocks; 0 from a service of the version before.
     #[serde(default)]
     pub blocked: usize,
-    /// The lifetime of the node certificates that are issued from it on, in days; absent where they do not end.
+    /// The lifetime of host certificates that are issued with this catalog, in days; absent if they do not expire.
     #[serde(default)]
     pub certificate_days: Option<u16>,
     /// The bytes of the signed catalog.
