@@ -17,11 +17,3 @@ pub(crate) fn remember() {
 pub(crate) fn first() -> Option<String> {
     FIRST.get().cloned()
 }
-
-/// The violation that stands for an assertion of openraft's debug builds (see [`crate::report`]).
-pub(crate) const SNAPSHOT_BEHIND_LOG: &str = "snapshot_behind_log";
-
-/// Whether the text of a panic is that of this assertion.
-pub(crate) fn is_snapshot_behind_log(panic: &str) -> bool {
-    panic.contains("raft_state/io_state/io_progress.rs") && panic.contains("expect submitted:")
-}
