@@ -28,7 +28,7 @@
 //! assert_eq!(config.clients.listen.to_string(), "[::]:1688"); // the default
 //!
 //! let unknown = Config::parse("node = 1\nport = 1688\n", "node.toml", &Overrides::default());
-//! assert!(unknown.is_err_and(|error| error.to_string().contains("port: no such key")));
+//! assert!(unknown.is_err_and(|error| error.to_string().contains("port: unknown key")));
 //! # Ok::<(), host::ConfigError>(())
 //! ```
 //!

@@ -128,7 +128,7 @@ async fn r28_each_thing_that_can_be_wrong_is_an_error_of_its_own() {
     let elsewhere = publisher(primary("ns2.example.test"), &keytab, None);
     errors.push(("context with a ticket for DNS@ns2.example.test", 0x8009_0308, wrong(elsewhere).await));
     let unheard_of = publisher(primary("ns3.example.test"), &keytab, None);
-    errors.push(("no service DNS@ns3.example.test", 0x8009_0303, wrong(unheard_of).await));
+    errors.push(("does not know the service DNS@ns3.example.test", 0x8009_0303, wrong(unheard_of).await));
     let late = attempt(publisher(ns1(), &keytab, None), now() - 7200).await.unwrap_err();
     errors.push(("BADTIME", 0x8007_233A, late));
 
