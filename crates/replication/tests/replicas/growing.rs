@@ -154,7 +154,7 @@ async fn an_administrator_can_promote_a_learner_in_place_of_a_voter() {
         promote(None).await.is_err_and(|why| why.contains("--instead-of"))
     })
     .await;
-    assert!(promote(Some(leader)).await.unwrap_err().contains("leads"));
+    assert!(promote(Some(leader)).await.unwrap_err().contains("is the leader"));
     let out = (1..=3).find(|node| *node != leader).unwrap();
     promote(Some(out)).await.unwrap();
     let expected: Vec<_> = (1..=4).filter(|node| *node != out).collect();
