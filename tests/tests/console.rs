@@ -117,7 +117,7 @@ async fn write_screenshot(cluster: &Cluster, browser: &Browser) {
         product.count(cluster.node(machine % 3 + 1).clients, machine).await;
     }
     browser.until("all are counted", "return document.querySelector('.figure').textContent === '33'").await;
-    // The picture ends below the nodes, because the page shows names of this machine further down.
+    // The picture ends at the nodes, because the page shows names of this machine further down.
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/console.png");
     fs::write(path, browser.picture(1280, 1245).await).unwrap();
 }

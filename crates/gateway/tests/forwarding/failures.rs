@@ -150,7 +150,7 @@ async fn g2_an_association_group_goes_to_the_upstream_that_issued_it() {
     until("both have ended", || bed.seen.ended.lock().unwrap().len() == 2).await;
     let mut last = bed.client().await;
     let ack = bind_on(&mut last, &of_group).await.unwrap();
-    assert_eq!(ack[20], 71, "a group that nobody holds is nobody's");
+    assert_eq!(ack[20], 71, "without an open association of the group, the preferred upstream answers");
 }
 
 #[tokio::test]

@@ -93,11 +93,16 @@ impl Forwarding {
             Ok(mapped) => mapped,
             Err(why) => {
                 // The administration checks settings before it proposes them; a member that was announced later may
-                // still be an upstream.
-                tracing::error!(%why, "the settings of the gateway cannot be used: the ones before stay in force");
+                // still be an upstream. Logged once, not at every look.
+                let why = why.to_string();
+                let before = self.unusable.lock().unwrap_or_else(PoisonError::into_inner).replace(why.clone());
+                if before.as_ref() != Some(&why) {
+                    tracing::error!(why, "the gateway's settings cannot be used: the previous ones stay in force");
+                }
                 return;
             }
         };
+        *self.unusable.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
         let is_on = !mapped.groups().is_empty();
         let groups: Vec<_> = mapped.groups().keys().cloned().collect();

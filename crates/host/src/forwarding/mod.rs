@@ -60,6 +60,8 @@ pub(crate) struct Forwarding {
     clients: Arc<Distinct>,
     /// The settings that are in force.
     mapped: Mutex<gateway::Settings>,
+    /// Why the settings of the state cannot be used; `None` where they are in force.
+    unusable: Mutex<Option<String>>,
     /// What is forwarded; `None`: there are no upstreams.
     forward: watch::Sender<Option<Forward>>,
 }
@@ -95,6 +97,7 @@ impl Forwarding {
             allow: (!config.gateway.allow.is_empty()).then(|| config.gateway.allow.clone()),
             timeouts,
             mapped: Mutex::default(),
+            unusable: Mutex::default(),
             forward: watch::Sender::new(None),
         }
     }
